@@ -1,0 +1,455 @@
+"""Every error of conda-assets, one tree.
+
+    AssetsError
+    ├── UsageError               2    a flag, a name or a target that cannot be meant
+    │   ├── EnvironmentMissing   2    no such prefix
+    │   ├── FileMissing          2    no environment.yml, no such file
+    │   └── UnknownAsset         2    the environment has no asset of that name
+    ├── SpecInvalid              2    the `assets:` section, all its faults at once
+    ├── AssetFailed              1    one asset could not be brought
+    │   ├── DigestMismatch       4    bytes arrived, but other bytes
+    │   ├── SizeMismatch         1    the server announces another size than the file asks for
+    │   ├── NotThere             1    404, 410
+    │   ├── AccessDenied         1    401, 403
+    │   ├── UpstreamChanged      1    the file was replaced while it was fetched
+    │   ├── NotTheFile           1    an HTML page, an empty body, a compressed body instead of the file
+    │   ├── NetworkFailed        1    worth another try (retryable)
+    │   ├── TlsFailed            1    certificate or handshake
+    │   ├── InsecureRedirect     1    https that leads to http, or a loop
+    │   ├── Offline              1    not in the store, and the network may not be used
+    │   ├── HashRequired         1    `--require-hashes` and no hash
+    │   ├── NoSource             1    a scheme that this version cannot fetch
+    │   ├── DiskFull             1    found before or during the transfer
+    │   ├── DiskRefused          1    permission, read-only, file-system limits
+    │   └── UnsafePath           1    a link planted where an asset should go
+    ├── EngineFailed             1    aria2c does not start or answer
+    ├── StoreFailed              1    the store cannot be used
+    ├── BootstrapFailed          1    the embedded engine could not make the environment
+    └── Interrupted            130    Ctrl-C
+
+An error is a fact: typed fields, a stable `code`, an `exit_code`; the sentence, the hints and the JSON come from them.
+Secrets and query strings never enter a field: pass URLs through `model.shown_url` first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "AccessDenied",
+    "AssetFailed",
+    "AssetsError",
+    "BootstrapFailed",
+    "DigestMismatch",
+    "DiskFull",
+    "DiskRefused",
+    "EngineFailed",
+    "EnvironmentMissing",
+    "Fault",
+    "FileMissing",
+    "HashRequired",
+    "Hint",
+    "InsecureRedirect",
+    "Interrupted",
+    "NetworkFailed",
+    "NoSource",
+    "NotTheFile",
+    "NotThere",
+    "Offline",
+    "SizeMismatch",
+    "SpecInvalid",
+    "StoreFailed",
+    "TlsFailed",
+    "UnknownAsset",
+    "UnsafePath",
+    "UpstreamChanged",
+    "UsageError",
+]
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What to do next, as a sentence with the command in backticks; `code` is stable."""
+
+    text: str
+    code: str = "next"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a file. `line` and `column` count from 1; 0 where the file has no lines."""
+
+    file: str
+    line: int
+    column: int
+    field: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.field}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class AssetsError(Exception):
+    """Root of the tree; nothing else leaves the package."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    @property
+    def message(self) -> str:
+        """One sentence: what, where, expected and got."""
+        return self.code
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        """Next steps, most useful first."""
+        return ()
+
+    def __str__(self) -> str:
+        return self.message
+
+    def to_json(self) -> dict[str, object]:
+        """The error as it stands in `--json`: code, message, hints."""
+        return {"code": self.code, "message": self.message, "hints": [hint.text for hint in self.hints]}
+
+
+@dataclass(eq=False)
+class UsageError(AssetsError):
+    """The command line cannot be meant."""
+
+    said: str
+    hint: str = ""
+    code: ClassVar[str] = "usage"
+    exit_code: ClassVar[int] = 2
+
+    @property
+    def message(self) -> str:
+        return self.said
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(self.hint),) if self.hint else ()
+
+
+@dataclass(eq=False)
+class EnvironmentMissing(UsageError):
+    """No environment there."""
+
+    code: ClassVar[str] = "environment_missing"
+
+
+@dataclass(eq=False)
+class FileMissing(UsageError):
+    """No such file, or nothing to read by default."""
+
+    code: ClassVar[str] = "file_missing"
+
+
+@dataclass(eq=False)
+class UnknownAsset(UsageError):
+    """The environment or the file has no asset of that name."""
+
+    code: ClassVar[str] = "unknown_asset"
+
+
+@dataclass(eq=False)
+class SpecInvalid(AssetsError):
+    """The `assets:` section has faults; all are listed, in file order."""
+
+    faults: tuple[Fault, ...]
+    code: ClassVar[str] = "spec_invalid"
+    exit_code: ClassVar[int] = 2
+
+    @property
+    def message(self) -> str:
+        count = len(self.faults)
+        files = sorted({fault.file for fault in self.faults})
+        head = f"{count} fault{'s' if count != 1 else ''} in the assets section of {', '.join(files)}"
+        return "\n".join([head + ":", *(f"  {fault}" for fault in self.faults)])
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("`conda assets schema` prints a JSON Schema that editors complete and check with", "schema"),)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            **super().to_json(),
+            "faults": [
+                {
+                    "file": f.file,
+                    "line": f.line,
+                    "column": f.column,
+                    "field": f.field,
+                    "message": f.message,
+                    "hint": f.hint,
+                }
+                for f in self.faults
+            ],
+        }
+
+
+@dataclass(eq=False)
+class AssetFailed(AssetsError):
+    """One asset could not be brought. `asset` is its name, `cause` a sentence without the name."""
+
+    asset: str
+    cause: str
+    code: ClassVar[str] = "asset_failed"
+
+    @property
+    def message(self) -> str:
+        return f"{self.asset}: {self.cause}"
+
+
+@dataclass(eq=False)
+class DigestMismatch(AssetsError):
+    """Bytes arrived, but not the bytes that the file promises. `source`: the shown URL they came from."""
+
+    asset: str
+    algorithm: str
+    expected: str
+    got: str
+    source: str = ""
+    code: ClassVar[str] = "digest_mismatch"
+    exit_code: ClassVar[int] = 4
+
+    @property
+    def message(self) -> str:
+        came = f" from {self.source}" if self.source else ""
+        return f"{self.asset}: expected {self.algorithm} {self.expected}, got {self.got}{came}"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (
+            Hint(
+                f"if the publisher replaced the file, put the new {self.algorithm} beside `{self.asset}` in the file",
+                "relock",
+            ),
+        )
+
+
+@dataclass(eq=False)
+class SizeMismatch(AssetsError):
+    """The server announces another size than the file asks for; nothing was fetched. Sizes in bytes."""
+
+    asset: str
+    expected: int
+    got: int
+    source: str
+    code: ClassVar[str] = "size_mismatch"
+
+    @property
+    def message(self) -> str:
+        return f"{self.asset}: expected {self.expected} bytes, {self.source} announces {self.got}"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"correct `size:` of `{self.asset}`, or ask the publisher what changed", "size"),)
+
+
+@dataclass(eq=False)
+class NotThere(AssetFailed):
+    """The server says that there is no such file (404, 410)."""
+
+    code: ClassVar[str] = "not_found"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"check `url:` of `{self.asset}` in a browser, or add one of its `mirrors:`", "url"),)
+
+
+@dataclass(eq=False)
+class AccessDenied(AssetFailed):
+    """The server wants credentials, or other ones (401, 403)."""
+
+    code: ClassVar[str] = "access_denied"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"give `{self.asset}` a `headers:` entry such as `Authorization: Bearer ${{TOKEN}}`", "credentials"),)
+
+
+@dataclass(eq=False)
+class UpstreamChanged(AssetFailed):
+    """The file at the URL was replaced while it was being fetched; the parts cannot be mixed."""
+
+    code: ClassVar[str] = "upstream_changed"
+    retryable: ClassVar[bool] = True
+
+
+@dataclass(eq=False)
+class NotTheFile(AssetFailed):
+    """The server answers 200 with something else: a login page, an empty body, a re-encoded body."""
+
+    code: ClassVar[str] = "not_the_file"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("open the URL in a browser: it may want a login, a click or a quota", "url"),)
+
+
+@dataclass(eq=False)
+class NetworkFailed(AssetFailed):
+    """No answer, a cut, a stall, 429 or 5xx: worth another try. `retry_after_s`: what the server asked for, in seconds."""
+
+    retry_after_s: float = 0.0
+    code: ClassVar[str] = "network"
+    retryable: ClassVar[bool] = True
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("run the same command again: it resumes from what has arrived", "resume"),)
+
+
+@dataclass(eq=False)
+class TlsFailed(AssetFailed):
+    """The certificate or the handshake is not acceptable."""
+
+    code: ClassVar[str] = "tls"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("behind a company proxy, `conda config --set ssl_verify /path/to/ca.pem`", "ssl_verify"),)
+
+
+@dataclass(eq=False)
+class InsecureRedirect(AssetFailed):
+    """A redirect from https to http, to another scheme, or in a loop."""
+
+    code: ClassVar[str] = "redirect"
+
+
+@dataclass(eq=False)
+class Offline(AssetFailed):
+    """Not in the store, and the network may not be used."""
+
+    code: ClassVar[str] = "offline"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("run `conda assets sync` once where there is a network, with the same store", "fetch"),)
+
+
+@dataclass(eq=False)
+class HashRequired(AssetFailed):
+    """`--require-hashes` was given and the asset has no hash."""
+
+    code: ClassVar[str] = "hash_required"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"add `sha256:` to `{self.asset}`", "hash"),)
+
+
+@dataclass(eq=False)
+class NoSource(AssetFailed):
+    """The scheme or the feature is part of the grammar, but this version cannot fetch it."""
+
+    code: ClassVar[str] = "no_source"
+
+
+@dataclass(eq=False)
+class DiskFull(AssetsError):
+    """Not enough room. Sizes in bytes; `asset` is empty when all files together do not fit."""
+
+    folder: str
+    needed: int
+    free: int
+    asset: str = ""
+    code: ClassVar[str] = "disk_full"
+
+    @property
+    def message(self) -> str:
+        who = f"{self.asset}: " if self.asset else ""
+        return f"{who}{self.folder} has {self.free:,} bytes free, {self.needed:,} are needed"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (
+            Hint("make room there, or set `CONDA_ASSETS_STORE` to a folder on a larger disk", "space"),
+            Hint("then run the same command again: it resumes from what has arrived", "resume"),
+        )
+
+
+@dataclass(eq=False)
+class DiskRefused(AssetFailed):
+    """The operating system refuses to write there: permission, read-only, name too long."""
+
+    code: ClassVar[str] = "disk_refused"
+
+
+@dataclass(eq=False)
+class UnsafePath(AssetFailed):
+    """A link or a foreign object stands where the asset should go."""
+
+    code: ClassVar[str] = "unsafe_path"
+
+
+@dataclass(eq=False)
+class EngineFailed(AssetsError):
+    """aria2c does not start or does not answer."""
+
+    said: str
+    code: ClassVar[str] = "engine"
+
+    @property
+    def message(self) -> str:
+        return self.said
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("`conda assets info` shows which aria2c is used and why", "info"),)
+
+
+@dataclass(eq=False)
+class StoreFailed(AssetsError):
+    """The store cannot be used."""
+
+    said: str
+    code: ClassVar[str] = "store"
+
+    @property
+    def message(self) -> str:
+        return self.said
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("set `CONDA_ASSETS_STORE` to a folder that you can write", "store"),)
+
+
+@dataclass(eq=False)
+class BootstrapFailed(AssetsError):
+    """The embedded engine could not make the environment."""
+
+    said: str
+    hint: str = ""
+    code: ClassVar[str] = "bootstrap"
+
+    @property
+    def message(self) -> str:
+        return self.said
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(self.hint),) if self.hint else ()
+
+
+@dataclass(eq=False)
+class Interrupted(AssetsError):
+    """Ctrl-C: partial files are kept. `resume`: the command that goes on."""
+
+    resume: str = ""
+    code: ClassVar[str] = "interrupted"
+    exit_code: ClassVar[int] = 130
+
+    @property
+    def message(self) -> str:
+        return "interrupted; what has arrived is kept"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"resume with `{self.resume}`", "resume"),) if self.resume else ()

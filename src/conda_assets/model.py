@@ -1,0 +1,298 @@
+"""The records of the flow: what a file asks for, what is decided, what stands on the disk. No I/O.
+
+    environment.yml ─spec→ Asset ─resolve→ Locked ─plan→ Plan(Steps) ─fetch→ Stored ─link→ Placed ─→ Report + receipt
+
+Sizes are bytes, times seconds, time stamps nanoseconds; the names say so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from conda_assets.digest import Digest
+    from conda_assets.errors import AssetsError
+
+__all__ = [
+    "Asset",
+    "Health",
+    "LinkMode",
+    "LinkType",
+    "Locked",
+    "Outcome",
+    "Placed",
+    "Plan",
+    "Report",
+    "Root",
+    "Spec",
+    "State",
+    "Step",
+    "Stored",
+    "Target",
+    "Unpack",
+    "Verb",
+    "host_of",
+    "last_part",
+    "shown_size",
+    "shown_url",
+]
+
+#: Where assets stand below a prefix (the contract's `root: prefix`).
+PREFIX_FOLDER = PurePosixPath("share/assets")
+
+
+class Root(str, Enum):
+    """What an asset's `path` is relative to."""
+
+    PREFIX = "prefix"
+    PROJECT = "project"
+
+
+class LinkMode(str, Enum):
+    """How the user wants it placed."""
+
+    AUTO = "auto"
+    COPY = "copy"
+
+
+class LinkType(str, Enum):
+    """How it was placed."""
+
+    REFLINK = "reflink"
+    HARDLINK = "hardlink"
+    SYMLINK = "symlink"
+    COPY = "copy"
+
+
+class Verb(str, Enum):
+    """What a plan does with an asset."""
+
+    FETCH = "fetch"
+    LINK = "link"
+    KEEP = "keep"
+    SKIP = "skip"
+
+
+class State(str, Enum):
+    """What `sync` did with an asset."""
+
+    FETCHED = "fetched"
+    LINKED = "linked"
+    KEPT = "kept"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Health(str, Enum):
+    """What `status` and `verify` find."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    OUTDATED = "outdated"
+    DAMAGED = "damaged"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Unpack:
+    """`strip`: leading folders to drop; `include`: globs of members, empty for all."""
+
+    strip: int = 0
+    include: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One entry of `assets:`, valid. `url`, `mirrors` and `headers` are expanded, so they may hold secrets: print `shown_url`."""
+
+    name: str
+    url: str = field(repr=False)
+    path: str
+    mirrors: tuple[str, ...] = field(default=(), repr=False)
+    digest: Digest | None = None
+    size_bytes: int | None = None
+    root: Root = Root.PREFIX
+    env: str | None = None
+    groups: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    optional: bool = False
+    unpack: Unpack | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    link: LinkMode = LinkMode.AUTO
+    file: str = ""
+    line: int = 0
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URL and its mirrors, in the order of the file."""
+        return (self.url, *self.mirrors)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What the files ask for. `sources`: as the user typed them; `base`: the folder of the first file, for `root: project`."""
+
+    assets: tuple[Asset, ...]
+    sources: tuple[str, ...]
+    base: Path
+    name: str | None = None
+    prefix: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where assets go: an environment and, for `root: project`, a folder. Both absolute."""
+
+    prefix: Path
+    project: Path
+
+    def folder(self, root: Root) -> Path:
+        """The folder that `path` is relative to."""
+        return self.prefix / PREFIX_FOLDER if root is Root.PREFIX else self.project
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """An asset and what its publisher says of it. `final_url` is where redirects end; `etag` only when strong.
+
+    `resumable`: the server serves ranges. `same_host`: `final_url` is on the host of the asset's `url`, so its headers may go there.
+    """
+
+    asset: Asset
+    final_url: str = field(repr=False)
+    size_bytes: int | None
+    etag: str | None
+    modified: str | None
+    resumable: bool
+    same_host: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file in the store: read-only, named by its sha256 (64 hex digits)."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A receipt's line: what stands where, and why it is believed. `path` is relative to `root`, POSIX.
+
+    `source` is a shown URL, `url_key` the sha256 of the full one (it may hold secrets). `want` is the asset's digest as text, or None.
+    """
+
+    name: str
+    path: str
+    root: Root
+    sha256: str
+    size_bytes: int
+    modified_ns: int
+    link: LinkType
+    source: str
+    url_key: str
+    want: str | None = None
+    env: str | None = None
+    groups: tuple[str, ...] = ()
+    optional: bool = False
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One asset's part of a plan. `because` is a clause for people; `stored` is set for LINK, `placed` for KEEP."""
+
+    verb: Verb
+    asset: Asset
+    because: str
+    stored: Stored | None = None
+    placed: Placed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order of the file."""
+
+    steps: tuple[Step, ...]
+
+    def of(self, verb: Verb) -> tuple[Step, ...]:
+        """The steps with that verb."""
+        return tuple(step for step in self.steps if step.verb is verb)
+
+    @property
+    def known_bytes(self) -> int:
+        """Bytes to fetch, as far as the file says."""
+        return sum(step.asset.size_bytes or 0 for step in self.of(Verb.FETCH))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one asset; a row of the report and of the JSON. `state`: a State or a Health."""
+
+    name: str
+    state: State | Health
+    because: str = ""
+    path: Path | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    source: str | None = None
+    bytes_fetched: int = 0
+    seconds: float = 0.0
+    link: LinkType | None = None
+    pinned: bool = False
+    optional: bool = False
+    error: AssetsError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a command did. `outcomes` in the order of the file."""
+
+    command: str
+    target: Target | None
+    sources: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """Failed assets that are not optional."""
+        return tuple(row for row in self.outcomes if row.error is not None and not row.optional)
+
+
+_USERINFO = re.compile(r"^[^@]*@")
+
+
+def shown_url(url: str) -> str:
+    """The URL without user, password, query and fragment: those may be secrets."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, _USERINFO.sub("", parts.netloc), parts.path, "", ""))
+
+
+def host_of(url: str) -> str:
+    """`scheme://host:port` in lower case, without user: who a header may be sent to."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_USERINFO.sub('', parts.netloc)}".lower()
+
+
+def last_part(url: str) -> str:
+    """The last path part of the URL, decoded; empty where there is none."""
+    return unquote(PurePosixPath(urlsplit(url).path).name)
+
+
+def shown_size(count: float) -> str:
+    """Bytes for people, in powers of 1000 as browsers show them: `548.1 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,1 @@
+"""What publishers say about their files, one module a URL scheme."""

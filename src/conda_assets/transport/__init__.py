@@ -1,0 +1,80 @@
+"""Moving bytes: jobs in, tidings out.
+
+A transport writes `Job.into` and nothing else; it never decides whether bytes are right, and never gives a file its final name.
+Two of them keep the one protocol below: `aria2` (many connections a file) and `pool` (plain HTTP, when there is no aria2c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from conda_assets.errors import AssetsError
+
+__all__ = ["Job", "Tiding", "Transport"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to bring. `id` is unique in the run and safe as a file name.
+
+    `into`: file to write, in an existing folder of ours (0700); what is there already is resumed when it can be trusted.
+    `urls`: same bytes, best first. `headers` may go to the host of `urls[0]` only; where there are any, the caller has made sure
+    that `urls` has one member and that it does not redirect to another host.
+    `size_bytes`: what the probe said, None if unknown. `resumable`: the server serves ranges; else one connection, from the start.
+    `etag`: strong one to pin the file with, or None.
+    """
+
+    id: str
+    urls: tuple[str, ...] = field(repr=False)
+    into: Path
+    size_bytes: int | None = None
+    resumable: bool = True
+    etag: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    connections: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tiding:
+    """What is known of one job now. All counts in bytes.
+
+    `front_bytes`: the file is complete and final up to here (what a hash may follow). `fetched_bytes`: came over the network in
+    this run. `done`: all bytes are in `into` and nobody writes it any more. `error`: the job has ended without success; progress is kept.
+    """
+
+    id: str
+    done_bytes: int
+    size_bytes: int | None
+    front_bytes: int
+    fetched_bytes: int
+    bytes_per_s: float
+    connections: int
+    done: bool = False
+    error: AssetsError | None = None
+
+
+class Transport(Protocol):
+    """Brings files. One thread drives it: `start` some jobs, `poll` until each is done or has an error, `close`."""
+
+    @property
+    def name(self) -> str:
+        """What moves the bytes, for people: `aria2 1.37.0 (/usr/bin/aria2c)`."""
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Begin these transfers; returns at once."""
+
+    def poll(self) -> list[Tiding]:
+        """One tiding for each job that was started and has not been reported as ended. Does not block for longer than a request.
+
+        Raises:
+            EngineFailed: the engine itself is gone.
+        """
+
+    def stop(self, job_id: str) -> None:
+        """End one transfer, keep what has arrived in a form that resumes; returns when nobody writes the file any more."""
+
+    def close(self) -> None:
+        """End everything, keep partial files; returns when no process or thread of ours writes any more. Safe to call twice."""
