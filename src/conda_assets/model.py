@@ -163,7 +163,7 @@ class Target:
 class Locked:
     """An asset and what its publisher says of it. `final_url` is where redirects end; `etag` only when strong.
 
-    `resumable`: the server serves ranges. `same_host`: `final_url` is on the host of the asset's `url`, so its headers may go there.
+    `resumable`: the server serves ranges. `same_host`: `final_url` is on the host of `url`, so the headers may go there.
     """
 
     asset: Asset
@@ -189,7 +189,7 @@ class Stored:
 class Placed:
     """A receipt's line: what stands where, and why it is believed. `path` is relative to `root`, POSIX.
 
-    `source` is a shown URL, `url_key` the sha256 of the full one (it may hold secrets). `want` is the asset's digest as text, or None.
+    `source` is a shown URL, `url_key` the sha256 of the full one (it may hold secrets). `want`: the asset's digest as text.
     """
 
     name: str

@@ -11,8 +11,8 @@ __all__ = ["Network"]
 class Network:
     """How to reach the outside; the same for probes and every transport.
 
-    `verify`: True (system's authorities), False, or the path of a CA file or folder. `proxies`: scheme or scheme://host → proxy URL,
-    as requests and conda's `proxy_servers` have them. Times in seconds.
+    `verify`: True (system's authorities), False, or the path of a CA file or folder. `proxies`: scheme or scheme://host
+    → proxy URL, as requests and conda's `proxy_servers` have them. Times in seconds.
     """
 
     verify: bool | str = True

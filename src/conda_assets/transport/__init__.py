@@ -23,7 +23,8 @@ class Job:
     `into`: file to write, in an existing folder of ours (0700); what is there already is resumed when it can be trusted.
     `urls`: same bytes, best first. `headers` may go to the host of `urls[0]` only; where there are any, the caller has made sure
     that `urls` has one member and that it does not redirect to another host.
-    `size_bytes`: what the probe said, None if unknown. `resumable`: the server serves ranges; else one connection, from the start.
+    `size_bytes`: what the probe said, None if unknown. `resumable`: the server serves ranges; else one
+    connection, from the start.
     `etag`: strong one to pin the file with, or None.
     """
 
@@ -42,7 +43,8 @@ class Tiding:
     """What is known of one job now. All counts in bytes.
 
     `front_bytes`: the file is complete and final up to here (what a hash may follow). `fetched_bytes`: came over the network in
-    this run. `done`: all bytes are in `into` and nobody writes it any more. `error`: the job has ended without success; progress is kept.
+    this run. `done`: all bytes are in `into` and nobody writes it any more. `error`: the job has ended without success;
+    progress is kept.
     """
 
     id: str
