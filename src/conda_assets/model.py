@@ -190,6 +190,7 @@ class Placed:
     """A receipt's line: what stands where, and why it is believed. `path` is relative to `root`, POSIX.
 
     `source` is a shown URL, `url_key` the sha256 of the full one (it may hold secrets). `want`: the asset's digest as text.
+    `private`: a writable copy that the user asked for (`link: copy`) and may edit.
     """
 
     name: str
@@ -205,6 +206,7 @@ class Placed:
     env: str | None = None
     groups: tuple[str, ...] = ()
     optional: bool = False
+    private: bool = False
     project: str | None = None
 
 

@@ -1,10 +1,51 @@
-"""Settings."""
+"""Settings: one frozen record, read once at the edge; nothing else reads the environment.
+
+Inside conda its own context is the source (`load(conda=…)`); alone, the same `.condarc` files are read by `condarc`.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = ["Network"]
+from conda_assets.condarc import read_condarcs
+from conda_assets.errors import UsageError
+
+__all__ = ["Network", "Settings", "load", "parse_rate"]
+
+# What of a .condarc concerns us; files without any of these words are not parsed.
+_KEYS = (
+    "offline",
+    "ssl_verify",
+    "client_ssl_cert",
+    "client_ssl_cert_key",
+    "proxy_servers",
+    "remote_connect_timeout_secs",
+    "remote_read_timeout_secs",
+    "always_yes",
+    "json",
+    "quiet",
+    "envs_dirs",
+    "envs_path",
+    "subdir",
+)
+_PLUGIN_KEYS = ("assets_stores", "assets_aria2c", "assets_connections", "assets_jobs", "assets_limit_rate", "assets_user_agent")
+_SYSTEMS = {"Linux": "linux", "Darwin": "osx", "Windows": "win"}
+_MACHINES = {
+    "x86_64": "64",
+    "amd64": "64",
+    "aarch64": "aarch64",
+    "arm64": "arm64",
+    "ppc64le": "ppc64le",
+    "i686": "32",
+    "s390x": "s390x",
+}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)i?[bB]?(?:/s)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +53,8 @@ class Network:
     """How to reach the outside; the same for probes and every transport.
 
     `verify`: True (system's authorities), False, or the path of a CA file or folder. `proxies`: scheme or scheme://host
-    → proxy URL, as requests and conda's `proxy_servers` have them. Times in seconds.
+    → proxy URL, as requests and conda's `proxy_servers` have them; the key `no_proxy` lists hosts to reach directly.
+    Times in seconds.
     """
 
     verify: bool | str = True
@@ -21,3 +63,227 @@ class Network:
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 20.0
     user_agent: str = "conda-assets"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a run may be told. `origins`: setting → where its value comes from, for `conda assets info`.
+
+    `stores`: the first writable one is written, all are read. `connections`: to one server for one file, 1 to 16. `jobs`: large
+    files at once. `limit_rate`: bytes per second for the whole run, None for no limit. `subdir`: conda's platform, `linux-64`.
+    """
+
+    stores: tuple[Path, ...]
+    subdir: str
+    aria2c: str | None = None
+    connections: int = 16
+    jobs: int = 4
+    limit_rate: int | None = None
+    network: Network = field(default_factory=Network)
+    offline: bool = False
+    always_yes: bool = False
+    json: bool = False
+    quiet: bool = False
+    root_prefix: Path | None = None
+    envs_dirs: tuple[Path, ...] = ()
+    active_prefix: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_rate(text: str) -> int:
+    """Bytes per second of `20M`, `500k`, `1.5G` (powers of 1024, as aria2 and curl have them) or a number of bytes.
+
+    Raises:
+        UsageError: anything else.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"cannot read {text!r} as a rate", "write bytes per second such as `20M`, `500k` or `1048576`")
+    return int(float(match[1]) * 1024 ** " kmg".index(match[2].lower() or " "))
+
+
+def load(*, environ: Mapping[str, str], conda: Mapping[str, object] | None = None) -> Settings:
+    """Gather the settings: environment variables, then conda's context or the `.condarc` files, then defaults.
+
+    `conda` maps names of conda's context to values, `plugins` to a map of ours.
+
+    Raises:
+        UsageError: a value of the wrong kind, with where it comes from.
+    """
+    root = _root_prefix(environ, conda)
+    said = _Said(environ)
+    if conda is None:
+        for origin, content in read_condarcs(environ, root, _home(environ), _KEYS):
+            said.add(origin, content)
+    else:
+        said.add("conda", conda)
+    home = _home(environ)
+    subdir = said.text("subdir") or _native_subdir()
+    return Settings(
+        stores=_stores(said, home),
+        subdir=subdir,
+        aria2c=said.text("assets_aria2c"),
+        connections=said.number("assets_connections", 16, 1, 16),
+        jobs=said.number("assets_jobs", 4, 1, 64),
+        limit_rate=parse_rate(rate) if (rate := said.text("assets_limit_rate")) else None,
+        network=_network(said, environ),
+        offline=said.flag("offline"),
+        always_yes=said.flag("always_yes"),
+        json=said.flag("json"),
+        quiet=said.flag("quiet"),
+        root_prefix=root,
+        envs_dirs=_envs_dirs(said, home, root),
+        active_prefix=Path(environ["CONDA_PREFIX"]) if environ.get("CONDA_PREFIX") else None,
+        origins=said.origins,
+    )
+
+
+class _Said:
+    """What the files and variables say: the last file wins, a variable wins over all; remembers who won."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._values: dict[str, tuple[object, str]] = {}
+        self.origins: dict[str, str] = {}
+
+    def add(self, origin: str, content: Mapping[str, object]) -> None:
+        plugins = content.get("plugins")
+        flat = {key: content[key] for key in _KEYS if content.get(key) is not None}
+        if isinstance(plugins, Mapping):
+            flat.update({key: plugins[key] for key in _PLUGIN_KEYS if plugins.get(key) not in (None, "", ())})
+        for key, value in flat.items():
+            self._values[key] = (value, origin)
+
+    def value(self, key: str) -> object:
+        variable = ("CONDA_PLUGINS_" if key in _PLUGIN_KEYS else "CONDA_") + key.upper()
+        if self._environ.get(variable):
+            self.origins[key] = f"${variable}"
+            return self._environ[variable]
+        value, origin = self._values.get(key, (None, "default"))
+        self.origins[key] = origin
+        return value
+
+    def text(self, key: str) -> str | None:
+        value = self.value(key)
+        return None if value is None else str(value)
+
+    def flag(self, key: str) -> bool:
+        value = self.value(key)
+        return value if isinstance(value, bool) else str(value or "").strip().lower() in ("1", "true", "yes", "on", "y")
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        value = self.value(key)
+        if value is None:
+            return default
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise UsageError(f"{self.origins[key]}: {key} is {value!r}, expected a number from {low} to {high}")
+        return number
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self.text(key)
+        try:
+            return float(value) if value is not None else default
+        except ValueError:
+            raise UsageError(f"{self.origins[key]}: {key} is {value!r}, expected seconds") from None
+
+    def paths(self, key: str) -> tuple[Path, ...]:
+        value = self.value(key)
+        parts: Sequence[object]
+        if isinstance(value, str):
+            parts = value.split("," if key == "assets_stores" else os.pathsep)
+        else:
+            parts = value if isinstance(value, (list, tuple)) else ()
+        return tuple(Path(os.path.expandvars(str(part))).expanduser() for part in parts if str(part).strip())
+
+
+def _stores(said: _Said, home: Path) -> tuple[Path, ...]:
+    said.origins["stores"] = "default"
+    own = said._environ.get("CONDA_ASSETS_STORE", "")
+    if folders := tuple(Path(part.strip()).expanduser() for part in own.split(",") if part.strip()):
+        said.origins["stores"] = "$CONDA_ASSETS_STORE"
+    elif folders := said.paths("assets_stores"):
+        said.origins["stores"] = said.origins["assets_stores"]
+    for folder in folders:
+        if "://" in str(folder) or ":/" in str(folder).replace("\\", "/")[2:]:
+            raise UsageError(
+                f"{said.origins['stores']}: {folder} is a remote store, which this version cannot use", "name a folder"
+            )
+    return tuple(folder.absolute() for folder in folders) or (home / ".conda" / "assets",)
+
+
+def _network(said: _Said, environ: Mapping[str, str]) -> Network:
+    verify: bool | str = True
+    value = said.value("ssl_verify")
+    if isinstance(value, bool):
+        verify = value
+    elif value is not None:
+        # "truststore" means the system's authorities, which is what True is here.
+        words: dict[str, bool] = {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "truststore": True,
+            "false": False,
+            "0": False,
+            "no": False,
+        }
+        verify = words.get(str(value).lower(), str(value))
+    cert, key = said.text("client_ssl_cert"), said.text("client_ssl_cert_key")
+    proxies = said.value("proxy_servers")
+    table = {str(k): str(v) for k, v in proxies.items() if v} if isinstance(proxies, Mapping) else {}
+    for scheme in ("http", "https", "ftp", "all", "no"):
+        from_environ = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
+        # Lower case only for http: the upper-case name can be set by a CGI request's header ("httpoxy").
+        if scheme == "http" and environ.get("REQUEST_METHOD"):
+            from_environ = environ.get("http_proxy")
+        if from_environ:
+            table.setdefault("no_proxy" if scheme == "no" else scheme, from_environ)
+    return Network(
+        verify=verify,
+        client_cert=(cert, key) if cert and key else cert,
+        proxies=tuple(sorted(table.items())),
+        connect_timeout_s=said.seconds("remote_connect_timeout_secs", 10.0),
+        read_timeout_s=said.seconds("remote_read_timeout_secs", 60.0),
+        user_agent=said.text("assets_user_agent") or _user_agent(),
+    )
+
+
+def _user_agent() -> str:
+    # Zenodo and others ask tools to name themselves.
+    from conda_assets import __version__
+
+    return f"conda-assets/{__version__} ({platform.system()}; {platform.machine()})"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+
+
+def _root_prefix(environ: Mapping[str, str], conda: Mapping[str, object] | None) -> Path | None:
+    if conda is not None and conda.get("root_prefix"):
+        return Path(str(conda["root_prefix"]))
+    for name in ("CONDA_ROOT", "CONDA_ROOT_PREFIX", "MAMBA_ROOT_PREFIX"):
+        if environ.get(name):
+            return Path(environ[name])
+    if environ.get("CONDA_EXE"):
+        # <root>/bin/conda, or <root>\Scripts\conda.exe
+        return Path(environ["CONDA_EXE"]).parent.parent
+    return None
+
+
+def _envs_dirs(said: _Said, home: Path, root: Path | None) -> tuple[Path, ...]:
+    named = said.paths("envs_dirs") or said.paths("envs_path")
+    own = (root / "envs",) if root else ()
+    return tuple(dict.fromkeys((*named, *own, home / ".conda" / "envs")))
+
+
+def _native_subdir() -> str:
+    system = _SYSTEMS.get(platform.system(), sys.platform)
+    machine = _MACHINES.get(platform.machine().lower(), platform.machine().lower())
+    if system == "osx" and machine == "aarch64":
+        machine = "arm64"
+    return f"{system}-{machine}"
