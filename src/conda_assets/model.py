@@ -161,12 +161,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """An asset and what its publisher says of it. `final_url` is where redirects end; `etag` only when strong.
+    """An asset and what its publisher says of it. `url`: the one of its URLs that was asked, `final_url` where its redirects end.
 
+    `etag` only when strong; `modified`: Last-Modified as sent.
     `resumable`: the server serves ranges. `same_host`: `final_url` is on the host of `url`, so the headers may go there.
     """
 
     asset: Asset
+    url: str = field(repr=False)
     final_url: str = field(repr=False)
     size_bytes: int | None
     etag: str | None

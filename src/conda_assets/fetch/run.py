@@ -1,0 +1,326 @@
+"""One run: who is admitted when, what is heard of transfers, what follows an error."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
+from conda_assets.digest import Follower
+from conda_assets.errors import (
+    AssetFailed,
+    AssetsError,
+    DigestMismatch,
+    DiskFull,
+    EngineFailed,
+    NetworkFailed,
+    UpstreamChanged,
+)
+from conda_assets.events import Noted, Observer, Progressed, Retrying, Started, Waiting
+from conda_assets.fetch.item import Item
+from conda_assets.fetch.want import Arrival, Claim, Limits, Want, Warehouse
+from conda_assets.model import Asset, Locked, shown_url
+from conda_assets.transport import Tiding, Transport
+
+__all__ = ["fetch"]
+
+_TICK_S = 0.05
+_PARKED_S = 0.2
+# Kept free beside the files themselves: control files, receipts, other people's logs.
+_SPARE_BYTES = 16 << 20
+# A server that asks for more patience than this is not waited for.
+_LONGEST_WAIT_S = 300.0
+_ENGINE_STARTS = 3
+
+Probe = Callable[[Asset, str], Locked]
+
+
+def fetch(
+    wants: Sequence[Want],
+    *,
+    store: Warehouse,
+    transport: Callable[[], Transport],
+    probe: Probe,
+    limits: Limits,
+    watch: Observer,
+) -> Iterator[Arrival]:
+    """Bring every want into the store; yields in finish order. Closing the iterator keeps partial files for the next run.
+
+    `transport` is called in a worker thread when something really has to move, and again should the engine die.
+    """
+    run = _Run(store, transport, probe, limits, watch)
+    try:
+        yield from run.bring(wants)
+    finally:
+        run.close()
+
+
+class _Run:
+    def __init__(
+        self, store: Warehouse, transport: Callable[[], Transport], probe: Probe, limits: Limits, watch: Observer
+    ) -> None:
+        self._store, self._probe, self._limits, self._watch = store, probe, limits, watch
+        self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
+        # Two hash at once: more would take cores from the transfer on small machines.
+        self._hashers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hash")
+        self._engine = _Engine(transport, self._workers)
+        self._waiting: deque[Item] = deque()
+        self._parked: list[Item] = []
+        self._active: dict[str, Item] = {}
+
+    def bring(self, wants: Sequence[Want]) -> Iterator[Arrival]:
+        """Drive until every want has ended."""
+        # Longest first, so that the last transfer is not a long one alone; unknown sizes count as long.
+        ordered = sorted(wants, key=lambda want: -(want.assets[0].size_bytes or 1 << 60))
+        self._waiting.extend(Item(want, self._limits.connections, want.assets[0].urls) for want in ordered)
+        while self._waiting or self._parked or self._active:
+            yield from self._admit()
+            yield from self._listen()
+            for item in list(self._active.values()):
+                yield from self._advance(item)
+            if self._active or self._parked:
+                time.sleep(_TICK_S)
+
+    def close(self) -> None:
+        """End the transfers, keep partial files, give every claim back."""
+        self._engine.close()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._hashers.shutdown(wait=True, cancel_futures=True)
+        for item in (*self._active.values(), *self._parked, *self._waiting):
+            if item.claim is not None:
+                item.claim.release()
+
+    # Admission
+
+    def _admit(self) -> Iterator[Arrival]:
+        now = time.monotonic()
+        due = [item for item in self._parked if item.due <= now]
+        if due:
+            self._parked = [item for item in self._parked if item.due > now]
+            self._waiting.extendleft(reversed(due))
+        budget = self._limits.jobs * self._limits.connections
+        while self._waiting and len(self._active) < self._limits.files:
+            used = sum(item.share for item in self._active.values())
+            if self._active and used + self._waiting[0].share > budget:
+                return
+            item = self._waiting.popleft()
+            try:
+                arrival = self._take(item)
+            except AssetsError as error:
+                arrival = item.arrival(error=_named(error, item.asset.name))
+            if arrival is not None:
+                yield arrival
+
+    def _take(self, item: Item) -> Arrival | None:
+        """Claim the item and send a probe; or park it, or find that another process has brought it."""
+        if item.claim is None:
+            item.claim = self._store.claim(item.want.key)
+        if item.claim is None:
+            if not item.waited:
+                self._watch(Waiting(item.asset.name, self._store.holder(item.want.key)))
+                item.waited = True
+            self._park(item, _PARKED_S)
+            return None
+        asset = item.asset
+        stored = self._store.find(asset.digest) if asset.digest else self._store.find_url(asset.url)
+        if stored is not None:
+            return item.arrival(stored=stored)
+        self._engine.want()
+        item.probing = self._workers.submit(self._probe_any, asset, item.urls)
+        self._active[item.want.key] = item
+        return None
+
+    def _probe_any(self, asset: Asset, urls: tuple[str, ...]) -> Locked:
+        """The first URL that answers well; when none does, an error worth another try before the others."""
+        errors: list[AssetsError] = []
+        for url in urls:
+            try:
+                return self._probe(asset, url)
+            except AssetsError as error:
+                errors.append(error)
+        raise next((error for error in errors if error.retryable), errors[0])
+
+    def _park(self, item: Item, seconds: float) -> None:
+        self._active.pop(item.want.key, None)
+        item.due = time.monotonic() + seconds
+        self._parked.append(item)
+
+    # Progress
+
+    def _advance(self, item: Item) -> Iterator[Arrival]:
+        try:
+            if item.probing is not None and item.probing.done():
+                item.locked, item.probing = item.probing.result(), None
+            if item.locked is not None and not item.moving and (transport := self._engine.ready()):
+                assert item.claim is not None
+                self._begin(item, item.locked, item.claim, transport)
+            if item.finishing is not None and item.finishing.done():
+                stored = item.finishing.result()
+                self._active.pop(item.want.key)
+                yield item.arrival(stored=stored, fetched=True)
+        except AssetsError as error:
+            yield from self._failed(item, error)
+
+    def _begin(self, item: Item, locked: Locked, claim: Claim, transport: Transport) -> None:
+        self._reserve(item, locked, claim)
+        item.from_empty = not claim.data.exists()
+        algorithms = {"sha256"} | ({locked.asset.digest.algorithm} if locked.asset.digest else set())
+        item.follower = Follower(claim.data, frozenset(algorithms))
+        transport.start([item.job(locked, claim)])
+        item.moving = True
+
+    def _reserve(self, item: Item, locked: Locked, claim: Claim) -> None:
+        """Room for this file beside all that is on its way.
+
+        Raises:
+            DiskFull: before the first byte.
+        """
+        have = 0
+        with suppress(OSError):
+            have = claim.data.stat().st_blocks * 512
+        need = max(0, (locked.size_bytes or 0) - have)
+        others = sum(max(0, other.reserved_bytes - other.job_bytes) for other in self._active.values() if other is not item)
+        free = self._store.free_bytes()
+        if need and need + others + _SPARE_BYTES > free:
+            raise DiskFull(str(self._store.folder), need + others + _SPARE_BYTES, free, locked.asset.name)
+        item.reserved_bytes = need
+
+    def _listen(self) -> Iterator[Arrival]:
+        try:
+            transport = self._engine.ready()
+            tidings = transport.poll() if transport else []
+        except EngineFailed as error:
+            yield from self._lost(error)
+            return
+        for tiding in tidings:
+            item = self._active.get(tiding.id)
+            if item is not None and item.moving and item.finishing is None:
+                yield from self._hear(item, tiding)
+
+    def _hear(self, item: Item, tiding: Tiding) -> Iterator[Arrival]:
+        assert item.locked is not None
+        assert item.follower is not None
+        name = item.asset.name
+        if not item.announced:
+            item.announced = True
+            earlier = max(0, tiding.done_bytes - tiding.fetched_bytes)
+            self._watch(Started(name, tiding.size_bytes, earlier, shown_url(item.locked.final_url)))
+        if tiding.fetched_bytes > item.job_bytes:
+            item.tries, item.job_bytes = 0, tiding.fetched_bytes
+        verified = item.follower.done_bytes
+        self._watch(Progressed(name, tiding.done_bytes, tiding.size_bytes, tiding.bytes_per_s, tiding.connections, verified))
+        if tiding.error is not None:
+            yield from self._failed(item, tiding.error)
+        elif tiding.done:
+            item.finishing = self._hashers.submit(item.finish, item.follower, item.hashing)
+        elif tiding.front_bytes > verified and (item.hashing is None or item.hashing.done()):
+            item.hashing = self._hashers.submit(_follow, item.follower, tiding.front_bytes)
+
+    # Errors
+
+    def _failed(self, item: Item, error: AssetsError) -> Iterator[Arrival]:
+        """Try again, try otherwise, or end the want."""
+        transport = self._engine.ready(failing=False)
+        if item.moving and transport is not None:
+            transport.stop(item.want.key)
+        asked_url = item.locked.url if item.locked else ""
+        item.rest()
+        if isinstance(error, DigestMismatch):
+            yield from self._blame(item, error)
+            return
+        item.tries += 1
+        asked = error.retry_after_s if isinstance(error, NetworkFailed) else 0.0
+        if not error.retryable or item.tries >= self._limits.tries or asked > _LONGEST_WAIT_S:
+            if isinstance(error, AssetFailed) and asked_url and item.without(asked_url):
+                self._watch(Noted(f"{_named(error, item.asset.name).message}; trying the next mirror", "warning"))
+                self._park(item, 0.0)
+                return
+            self._active.pop(item.want.key, None)
+            yield item.arrival(error=_named(error, item.asset.name))
+            return
+        if isinstance(error, UpstreamChanged) and item.claim is not None:
+            item.claim.discard()
+        # A server that objects is asked over fewer connections: 16, 8, 4, …
+        item.connections = max(1, item.connections // 2)
+        after = max(asked, min(60.0, 0.5 * 2 ** (item.tries - 1)) * random.uniform(0.8, 1.2))
+        self._watch(Retrying(item.asset.name, _cause(error), after, item.tries))
+        self._park(item, after)
+
+    def _blame(self, item: Item, error: DigestMismatch) -> Iterator[Arrival]:
+        assert item.claim is not None
+        item.claim.discard()
+        if item.next_source():
+            self._watch(Noted(f"{error.message}; trying {shown_url(item.urls[0])} alone, from the start", "warning"))
+            self._park(item, 0.0)
+        else:
+            self._active.pop(item.want.key, None)
+            yield item.arrival(error=error)
+
+    def _lost(self, error: EngineFailed) -> Iterator[Arrival]:
+        """The engine died: start another one, which resumes; or end what it carried."""
+        again = self._engine.restart()
+        for item in [each for each in self._active.values() if each.moving and each.finishing is None]:
+            item.rest()
+            if again:
+                self._watch(Retrying(item.asset.name, error.message, 0.0, item.tries + 1))
+                self._park(item, 0.0)
+            else:
+                self._active.pop(item.want.key, None)
+                yield item.arrival(error=error)
+
+
+class _Engine:
+    """A transport that is made when first wanted, beside the first probe, and made again when it dies."""
+
+    def __init__(self, make: Callable[[], Transport], workers: ThreadPoolExecutor) -> None:
+        self._make, self._workers = make, workers
+        self._made: Future[Transport] | None = None
+        self._starts = 0
+
+    def want(self) -> None:
+        if self._made is None:
+            self._starts += 1
+            self._made = self._workers.submit(self._make)
+
+    def ready(self, *, failing: bool = True) -> Transport | None:
+        """The transport, or None while it is being made.
+
+        Raises:
+            AssetsError: it could not be made (unless not `failing`).
+        """
+        if self._made is None or not self._made.done():
+            return None
+        if not failing and self._made.exception() is not None:
+            return None
+        return self._made.result()
+
+    def restart(self) -> bool:
+        """Make it anew; False when it has died too often."""
+        self.close()
+        if self._starts >= _ENGINE_STARTS:
+            return False
+        self.want()
+        return True
+
+    def close(self) -> None:
+        made, self._made = self._made, None
+        if made is not None and not made.cancel() and made.exception() is None:
+            made.result().close()
+
+
+def _follow(follower: Follower, front_bytes: int) -> None:
+    follower.advance(front_bytes)
+
+
+def _named(error: AssetsError, name: str) -> AssetsError:
+    """Transports know jobs, people know assets."""
+    if isinstance(error, (AssetFailed, DiskFull)):
+        error.asset = name
+    return error
+
+
+def _cause(error: AssetsError) -> str:
+    return error.cause if isinstance(error, AssetFailed) else error.message

@@ -1,0 +1,88 @@
+"""What fetching takes and gives, and what it needs of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from conda_assets.digest import Digest
+from conda_assets.errors import AssetsError
+from conda_assets.model import Asset, Stored
+
+__all__ = ["Arrival", "Claim", "Limits", "Want", "Warehouse"]
+
+
+class Claim(Protocol):
+    """The right to bring one file into the store; no other process has it meanwhile."""
+
+    @property
+    def data(self) -> Path:
+        """Where the bytes go; what an earlier run left may stand there."""
+
+    def adopt(self, *, digests: Mapping[str, Digest], size_bytes: int, urls: Sequence[str]) -> Stored:
+        """Give the file its final name; `urls` gave these bytes and no digest names them. Ends the staging."""
+
+    def discard(self) -> None:
+        """Forget what has arrived."""
+
+    def release(self) -> None:
+        """Give the right back; what has arrived stays for the next one."""
+
+
+class Warehouse(Protocol):
+    """What fetching needs of a store."""
+
+    def find(self, digest: Digest) -> Stored | None:
+        """The stored file with that digest."""
+
+    def find_url(self, url: str) -> Stored | None:
+        """The stored file that an unhashed URL gave before."""
+
+    def claim(self, key: str) -> Claim | None:
+        """None while another process has it."""
+
+    def holder(self, key: str) -> str:
+        """Who has it, for people."""
+
+    def free_bytes(self) -> int:
+        """Room on the store's file system."""
+
+    @property
+    def folder(self) -> Path:
+        """The store that is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`connections`: to one server for one file. `jobs`: large files at once; `files`: files of any size at once.
+
+    `tries`: without a new byte, before giving up.
+    """
+
+    connections: int = 16
+    jobs: int = 4
+    files: int = 32
+    tries: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Bytes to bring: one store key, and the assets that share them."""
+
+    key: str
+    assets: tuple[Asset, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The end of a want: `stored` or `error`. `fetched`: this process brought it; else another one did meanwhile."""
+
+    want: Want
+    stored: Stored | None = None
+    error: AssetsError | None = None
+    fetched: bool = False
+    bytes_fetched: int = 0
+    seconds: float = 0.0
+    source: str = ""
