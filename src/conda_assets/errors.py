@@ -78,7 +78,10 @@ class Hint:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong in a file. `line` and `column` count from 1; 0 where the file has no lines."""
+    """One thing that is wrong in a file. `line` and `column` count from 1; 0 where the file has no lines.
+
+    `field`: path in the document, `assets[2].sha256`; empty for the whole file. `asset`: the name, where it is known.
+    """
 
     file: str
     line: int
@@ -86,10 +89,12 @@ class Fault:
     field: str
     message: str
     hint: str = ""
+    asset: str = ""
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {self.field}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        what = f"{self.field} ({self.asset})" if self.asset else self.field
+        return ": ".join(part for part in (where, what, self.message) if part) + (f" ({self.hint})" if self.hint else "")
 
 
 class AssetsError(Exception):
@@ -186,6 +191,7 @@ class SpecInvalid(AssetsError):
                     "field": f.field,
                     "message": f.message,
                     "hint": f.hint,
+                    "asset": f.asset,
                 }
                 for f in self.faults
             ],

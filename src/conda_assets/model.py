@@ -110,7 +110,10 @@ class Unpack:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One entry of `assets:`, valid. `url`, `mirrors` and `headers` are expanded, so they may hold secrets: print `shown_url`."""
+    """One entry of `assets:`, valid. `url`, `mirrors` and `headers` are expanded, so they may hold secrets: print `shown_url`.
+
+    `size_slack_bytes`: how far the true size may be from `size_bytes`; not 0 where the file says "523 MiB", a rounded figure.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -128,6 +131,11 @@ class Asset:
     link: LinkMode = LinkMode.AUTO
     file: str = ""
     line: int = 0
+    size_slack_bytes: int = 0
+
+    def fits(self, size_bytes: int) -> bool:
+        """Whether a file of that size can be what the spec asks for."""
+        return self.size_bytes is None or abs(size_bytes - self.size_bytes) <= self.size_slack_bytes
 
     @property
     def urls(self) -> tuple[str, ...]:
