@@ -16,7 +16,7 @@ from pathlib import Path
 from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
 
-__all__ = ["Network", "Settings", "load", "parse_rate"]
+__all__ = ["Network", "Settings", "load", "native_subdir", "parse_rate"]
 
 # What of a .condarc concerns us; files without any of these words are not parsed.
 _KEYS = (
@@ -118,7 +118,7 @@ def load(*, environ: Mapping[str, str], conda: Mapping[str, object] | None = Non
     else:
         said.add("conda", conda)
     home = _home(environ)
-    subdir = said.text("subdir") or _native_subdir()
+    subdir = said.text("subdir") or native_subdir()
     return Settings(
         stores=_stores(said, home),
         subdir=subdir,
@@ -281,7 +281,8 @@ def _envs_dirs(said: _Said, home: Path, root: Path | None) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((*named, *own, home / ".conda" / "envs")))
 
 
-def _native_subdir() -> str:
+def native_subdir() -> str:
+    """conda's word for this machine, whatever the settings say: `linux-64`."""
     system = _SYSTEMS.get(platform.system(), sys.platform)
     machine = _MACHINES.get(platform.machine().lower(), platform.machine().lower())
     if system == "osx" and machine == "aarch64":
