@@ -1,0 +1,203 @@
+"""Several store folders as one: all are read, the first that can be written is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from conda_assets.digest import Digest
+from conda_assets.errors import StoreFailed
+from conda_assets.model import Stored
+from conda_assets.store.claim import Claim, holder, take
+from conda_assets.store.ground import Ground, break_ground
+from conda_assets.store.refusal import free_bytes, nearest, refusals
+from conda_assets.store.run import Run, begin_run, end_run
+from conda_assets.store.staging import sweep
+from conda_assets.store.tree import Tree
+
+__all__ = ["Store", "open_stores"]
+
+
+def open_stores(folders: Sequence[Path]) -> Store:
+    """The store made of these folders, at least one. They need not exist; nothing is made before the first claim."""
+    if not folders:
+        raise StoreFailed("no store folder is set")
+    return Store(tuple(Tree(Path(os.path.abspath(folder))) for folder in folders))
+
+
+class Store:
+    """Find files, claim the right to bring one. Safe for several threads; `close` it, or use it as a context manager."""
+
+    def __init__(self, trees: tuple[Tree, ...]) -> None:
+        self._trees = trees
+        self._known: set[Tree] = set()
+        self._lock = threading.RLock()
+        self._written: Tree | None = None
+        self._run: Run | None = None
+        self._end: weakref.finalize[[int, Path, int], Store] | None = None
+        self._claims: dict[str, Claim] = {}
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All of them, in the order in which they are read."""
+        return tuple(tree.folder for tree in self._trees)
+
+    @property
+    def folder(self) -> Path:
+        """The one that is written: the first that can be; where none can, the first one."""
+        return (self._writable() or self._trees[0]).folder
+
+    def find(self, digest: Digest, size_bytes: int | None = None) -> Stored | None:
+        """The file with that digest, sha256 directly, others as far as they were recorded when the file came.
+
+        Raises:
+            StoreFailed: a folder has a newer layout.
+        """
+        return next((found for tree in self._readable() if (found := tree.find(digest, size_bytes))), None)
+
+    def find_url(self, url: str) -> Stored | None:
+        """The file that the URL gave when it was fetched without a hash.
+
+        Raises:
+            StoreFailed: a folder has a newer layout.
+        """
+        return next((found for tree in self._readable() if (found := tree.find_url(url))), None)
+
+    def claim(self, key: str) -> Claim | None:
+        """The right to bring one file; None while somebody else has it, or a child of somebody killed still writes.
+
+        Look again with `find` once you have it: the one who had it before may have brought the file.
+
+        Raises:
+            StoreFailed: no folder can be written, or the system refuses.
+            DiskFull: no room for a folder.
+        """
+        with self._lock:
+            run = self._running()
+            if key in self._claims:
+                return None
+            with refusals(run.ground.tree.folder, "claim a place in"):
+                claim = take(run, key, lambda: self._forget(key))
+            if claim is not None:
+                self._claims[key] = claim
+            return claim
+
+    def holder(self, key: str) -> str:
+        """Who has the key: `node7 pid 4711`, or `another process` where that cannot be told."""
+        return holder(Tree(self.folder), key)
+
+    def inherit_fds(self) -> tuple[int, ...]:
+        """What a child process that writes for a claim must be given as `pass_fds`; makes the store if it is not there.
+
+        Raises:
+            StoreFailed: no folder can be written.
+        """
+        with self._lock:
+            return self._running().inherit_fds()
+
+    def free_bytes(self) -> int:
+        """Room on the file system of `folder`.
+
+        Raises:
+            StoreFailed: the file system does not say.
+        """
+        with refusals(self.folder, "ask for the free space of"):
+            return free_bytes(self.folder)
+
+    def objects(self) -> Iterator[Stored]:
+        """Every file of `folder`, in the order of its sha256."""
+        return Tree(self.folder).objects()
+
+    def size_bytes(self) -> int:
+        """What the files of `folder` add up to."""
+        return sum(stored.size_bytes for stored in self.objects())
+
+    def quarantine(self, stored: Stored) -> Path | None:
+        """Move a file that failed verification out of everybody's sight; where it is now, None if another one was faster.
+
+        Raises:
+            StoreFailed: the folder it is in may not be written.
+        """
+        tree = next((tree for tree in self._trees if tree.object(stored.sha256) == stored.path), None)
+        if tree is None:
+            raise StoreFailed(f"{stored.path} is not in any of the stores {', '.join(map(str, self.folders))}")
+        with refusals(tree.folder, f"move the damaged {stored.sha256} away in"):
+            folder = break_ground(tree).folder(tree.folder / "quarantine")
+            aside = folder / f"{stored.sha256}.{secrets.token_hex(4)}"
+            try:
+                return stored.path.rename(aside)
+            except FileNotFoundError:
+                return None
+
+    def close(self) -> None:
+        """Give every claim back and end the run. Call when no child writes any more; safe to call twice."""
+        with self._lock:
+            for claim in list(self._claims.values()):
+                claim.release()
+            self._stop()
+
+    def _forget(self, key: str) -> None:
+        with self._lock:
+            self._claims.pop(key, None)
+
+    def _readable(self) -> Iterator[Tree]:
+        for tree in self._trees:
+            if tree not in self._known and tree.check_version():
+                self._known.add(tree)
+            yield tree
+
+    def _writable(self) -> Tree | None:
+        if self._written is None:
+            self._written = next((tree for tree in self._trees if not _refused(tree.folder)), None)
+        return self._written
+
+    def _running(self) -> Run:
+        """This process's run, begun when first needed; anew in a forked child, and when the store was removed meanwhile."""
+        run = self._run
+        if run is not None and run.who.pid == os.getpid() and run.path.exists():
+            return run
+        if run is not None:
+            self._claims = {}
+            self._stop()
+        tree = self._writable()
+        if tree is None:
+            reasons = "; ".join(f"{folder}: {_refused(folder)}" for folder in self.folders)
+            raise StoreFailed(f"no store can be written ({reasons})")
+        with refusals(tree.folder, "write into"):
+            ground: Ground = break_ground(tree)
+            self._run = run = begin_run(ground)
+            self._end = weakref.finalize(self, end_run, run.descriptor, run.path, run.who.pid)
+            run.clear_others()
+            sweep(run)
+        return run
+
+    def _stop(self) -> None:
+        if self._end is not None:
+            self._end()
+        self._run = self._end = None
+
+
+def _refused(folder: Path) -> str:
+    """Why nothing can be made in the folder, or made to make it; empty when it can. Leaves nothing behind."""
+    place = nearest(folder)
+    if not place.is_dir():
+        return f"{place} is not a folder"
+    try:
+        # Without a name where the system has such files: a kill leaves nothing either.
+        with tempfile.TemporaryFile(dir=place):
+            return ""
+    except OSError as error:
+        # A full disk is said to be full when it comes to that, and no reason to write elsewhere.
+        return "" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
