@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -34,6 +35,7 @@ from condas import conda_params
 from server import Server
 
 DEADLINE_S = 60.0
+SHELLS = ("sh", "dash", "bash", "zsh")
 
 
 def plain(name: str, version: str = "1.0", depends: Sequence[str] = (), **more: object) -> Package:
@@ -422,6 +424,57 @@ def test_an_environment_for_another_platform_runs_nothing(tmp_path: Path, settin
     assert (tmp_path / "env" / ".condarc").read_text() == f"subdir: {other}\n"
     with pytest.raises(BootstrapFailed, match=f"pip cannot install for {other}"):
         create("dependencies: [{pip: [x]}]\n", tmp_path / "env2", settings, subdir=other)
+
+
+# ---- activation without conda
+
+
+_HOOKS = {
+    "etc/conda/activate.d/a.sh": b"export HOOKED=${HOOKED-}a\n",
+    "etc/conda/activate.d/b.sh": b"export HOOKED=${HOOKED-}b\n",
+    "etc/conda/deactivate.d/a.sh": b"UNHOOKED=${UNHOOKED-}a\n",
+    "etc/conda/deactivate.d/b.sh": b"UNHOOKED=${UNHOOKED-}b; unset HOOKED\n",
+    "bin/say": b"#!/bin/sh\necho said\n",
+}
+
+
+@pytest.mark.parametrize("with_hooks", [True, False], ids=["hooks", "no hooks"])
+@pytest.mark.parametrize(
+    "shell", [pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"no {name}")) for name in SHELLS]
+)
+def test_an_environment_can_be_activated_without_conda(
+    shell: str, with_hooks: bool, tmp_path: Path, settings: Settings, channels: Path
+) -> None:
+    make_channel(channels / "hooks", [Package("hooked", files=_HOOKS), plain("bare")])
+    prefix = tmp_path / "my env's"
+    name = "hooked" if with_hooks else "bare"
+    text = f'channels: [hooks]\ndependencies: [{name}]\nvariables: {{GREETING: "it\'s $HOME", LANG: C}}\n'
+    made = create(text, prefix, settings)
+    script = f"""
+set -eu
+show() {{ echo "$1|${{CONDA_PREFIX-none}}|${{GREETING-none}}|$LANG|${{HOOKED-none}}|${{UNHOOKED-none}}|$PS1|$PATH"; }}
+PS1='$ '
+show before
+{made.activation}
+show active
+command -v say || true
+{made.activation}
+show again
+deactivate
+show after
+"""
+    environ = {"PATH": os.defpath, "HOME": str(tmp_path), "LANG": "de_DE"}
+    words = [shell, *(["-f"] if shell == "zsh" else []), "-c", script]  # without the machine's own start files
+    done = subprocess.run(words, capture_output=True, text=True, env=environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = {line.split("|")[0]: line.split("|")[1:] for line in done.stdout.splitlines()}
+    hooked = "ab" if with_hooks else "none"
+    active = [str(prefix), "it's $HOME", "C", hooked, "none", "(my env's) $ ", f"{prefix}/bin:{os.defpath}"]
+    assert lines["before"] == ["none", "none", "de_DE", "none", "none", "$ ", os.defpath]
+    assert lines["active"] == active
+    assert lines["again"] == [*active[:4], "ba" if with_hooks else "none", *active[5:]]
+    assert lines["after"] == ["none", "none", "de_DE", "none", "baba" if with_hooks else "none", "$ ", os.defpath]
+    assert (str(prefix / "bin" / "say") in lines) == with_hooks
 
 
 # ---- interruptions

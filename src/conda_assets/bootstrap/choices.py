@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conda_assets.bootstrap.script import activation_command
+
 __all__ = ["ENGINES", "Choices", "Created"]
 
 ENGINES = ("auto", "conda", "mamba", "micromamba", "rattler")
@@ -48,3 +50,8 @@ class Created:
     packages: tuple[str, ...] | None = None
     linked: int | None = None
     unlinked: int | None = None
+
+    @property
+    def activation(self) -> str:
+        """What to type to activate it."""
+        return activation_command(self.prefix, self.engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from conda_assets.bootstrap.prefix import Ground
 from conda_assets.bootstrap.records import hide_secrets
 from conda_assets.bootstrap.refusal import engine_missing, refusal
 from conda_assets.bootstrap.requested import Requested, WantedSpec, split_channel
+from conda_assets.bootstrap.script import write_script
 from conda_assets.bootstrap.virtual import virtual_packages
 from conda_assets.bootstrap.wire import Done, EngineSpec, Failed, Job
 from conda_assets.errors import BootstrapFailed, Interrupted
@@ -164,7 +166,7 @@ def _job(
 def _finish(
     requested: Requested, done: Done, names: ChannelNames, *, prefix: Path, subdir: str, again: str, watch: Observer
 ) -> None:
-    """What conda does and rattler leaves out: the history, byte code, variables, the platform."""
+    """What conda does and rattler leaves out: the history, byte code, variables, the platform; and a way to activate it."""
     (prefix / "conda-meta").mkdir(parents=True, exist_ok=True)
     if subdir == native_subdir():
         try:
@@ -175,7 +177,9 @@ def _finish(
         at.write_subdir(prefix, subdir)
     rows = [f"{names.canonical(row.channel)}/{row.subdir}::{row.name}-{row.version}-{row.build}" for row in done.packages]
     at.write_history(prefix, command=again, specs=[spec.text for spec in requested.specs], packages=rows)
-    at.write_variables(prefix, requested.variables)
+    variables = at.write_variables(prefix, requested.variables)
+    if os.name == "posix":
+        write_script(prefix, variables)
 
 
 def _register(prefix: Path, environ: Mapping[str, str], watch: Observer) -> None:

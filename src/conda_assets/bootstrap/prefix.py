@@ -42,6 +42,8 @@ __all__ = [
     "write_variables",
 ]
 
+#: What `conda env config vars unset` writes as a value.
+_UNSET = "***unset***"
 _BLOCK = re.compile(r"==>\s*(.+?)\s*<==")
 _SPECS = re.compile(r"#\s*(\w+)\s*specs:\s*(.+)?")
 _NAME = re.compile(r"^(?:[^\s]*::)?([A-Za-z0-9_.-]+)")
@@ -164,8 +166,8 @@ def read_pins(prefix: Path) -> tuple[str, ...]:
     return tuple(text for line in lines if (text := line.partition("#")[0].strip()))
 
 
-def write_variables(prefix: Path, variables: Mapping[str, str]) -> None:
-    """Set these among the variables that activation sets; others stay as they are.
+def write_variables(prefix: Path, variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Set these among the variables that activation sets; others stay as they are. Returns all that are set now.
 
     Raises:
         BootstrapFailed: `conda-meta/state` is there and not JSON.
@@ -181,13 +183,14 @@ def write_variables(prefix: Path, variables: Mapping[str, str]) -> None:
         except (ValueError, AttributeError) as error:
             raise BootstrapFailed(f"{path} cannot be read: {error}", f"mend or remove {path}") from error
         if all(earlier.get(name) == value for name, value in variables.items()):
-            return
+            return _in_force(earlier)
         state["env_vars"] = {**earlier, **variables}
     elif variables:
         state = {"env_vars": dict(variables)}
     else:
-        return
+        return {}
     _replace(path, json.dumps(state, ensure_ascii=False))
+    return _in_force(state["env_vars"])
 
 
 def write_subdir(prefix: Path, subdir: str) -> None:
@@ -214,6 +217,11 @@ def register(prefix: Path, home: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
         stream.write(("" if not text or text.endswith("\n") else "\n") + line + "\n")
+
+
+def _in_force(variables: object) -> dict[str, str]:
+    rows = variables.items() if isinstance(variables, dict) else ()
+    return {str(name): str(value) for name, value in rows if value != _UNSET}
 
 
 def _apply_specs(requested: dict[str, str], action: str, text: str) -> None:
