@@ -168,6 +168,14 @@ def test_a_name_twice_in_the_second_file_is_a_fault_even_if_the_first_file_has_i
     assert said == ["assets.yml:1:27: assets[1] (a): the name `a` is taken in line 1 (give one of them another `name:`)"]
 
 
+def test_an_entry_at_fault_in_two_files_is_compared_as_far_as_it_can_be_read() -> None:
+    entry = "assets: [{name: a, url: https://x.org/a, size: much}]"
+    assert len(faults(entry, entry)) == 2
+    said = faults(entry, entry.replace("x.org", "y.org"))
+    assert "with another `url`" in said[1]
+    assert len(said) == 3
+
+
 def test_a_name_that_is_taken_does_not_hide_the_other_faults_of_the_entry() -> None:
     rows = "{name: a, url: https://x.org/a}, {url: https://x.org/b, env: B}, {name: a, url: https://x.org/c, path: b, env: B}"
     said = faults(f"assets: [{rows}]")
@@ -254,6 +262,27 @@ assets:
     headers: {Authorization: "Bearer ${TOKEN}", Accept: application/vnd.github.v3+json, User-Agent: own/0.1 0123456789abcdefghij}
 """
     assert read(text, environ={"USER": "u", "PASSWORD": "p", "TOKEN": "t"}).warnings == ()
+
+
+def test_a_host_that_stands_in_a_variable_is_no_reason_to_stumble() -> None:
+    spec = read("assets: [{name: a, url: 'http://[${ADDRESS}]:80/a?token=x'}]", environ={"ADDRESS": "::1"})
+    assert spec.assets[0].url == "http://[::1]:80/a?token=x"
+
+
+@pytest.mark.parametrize("value", ["-_", "+_", "0x_", "0b_", "-"], ids=repr)
+def test_what_only_looks_like_a_number_is_a_fault(value: str) -> None:
+    assert faults(f"assets: [{{url: https://x.org/a, size: {value}}}]")[0].startswith(
+        "environment.yml:1:39: assets[0].size (a): "
+    )
+
+
+def test_half_a_sign_is_a_fault_of_its_value() -> None:
+    (said,) = faults('assets: [{url: https://x.org/a, path: "\\ud800"}]')
+    assert said.startswith("environment.yml:1:39: assets[0].path (a): half of a surrogate pair in the text")
+
+
+def test_keys_that_are_no_text_are_passed_over() -> None:
+    assert read("? [a, b]\n: c\n5: d\nassets: [https://x.org/a]\n").assets[0].name == "a"
 
 
 def test_a_misspelt_section_is_warned_of() -> None:

@@ -76,6 +76,7 @@ REST = {
     "key with an anchor": "&k assets: []\nname: *k\n",
     "merged": "x: &x {assets: [a], name: y}\n<<: *x\n",
     "scalar over lines": "name: x\n  y\nassets: a\n  b\nchannels: []\n",
+    "key that is a list": "? [a, b]\n: c\nassets: [a]\n",
     "words of YAML 1.2": "variables: {A: no, B: 012, C: 12:30, D: 1e3}\nassets: []\n",
     "null": "assets:\nname: x\n",
 }

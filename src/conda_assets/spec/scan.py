@@ -21,7 +21,7 @@ def has_section(text: str) -> bool:
 
     A scan without YAML, for files that conda reads anyway. False is certain; True is not, where a nested map has such a key.
     """
-    return bool(_BLOCK_KEY.search(text) or _FLOW_KEY.search(text))
+    return "assets" in text and bool(_BLOCK_KEY.search(text) or _FLOW_KEY.search(text))
 
 
 def without_section(text: str, source: str = "environment.yml") -> dict[str, object]:

@@ -74,7 +74,7 @@ def read_source(source: str, cwd: Path, read_url: Callable[[str], str]) -> str:
     except IsADirectoryError as error:
         raise UsageError(f"{source} is a folder", _inside(source, path)) from error
     except PermissionError as error:
-        if path.is_dir():  # Windows says it this way
+        if _is_folder(path):  # Windows says it this way
             raise UsageError(f"{source} is a folder", _inside(source, path)) from error
         raise UsageError(f"{source} may not be read: permission denied", f"`ls -l {source}` shows who may") from error
     except (OSError, ValueError) as error:  # a name that no file can have; a broken disk
@@ -90,6 +90,13 @@ def is_file(path: Path) -> bool:
     """Whether a file can be seen there; a folder that may not be entered shows none."""
     try:
         return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
     except OSError:
         return False
 
