@@ -146,7 +146,8 @@ def test_bars_stand_below_finished_lines() -> None:
         play(watch, clock)
         watch(started("tiny", 812))
         watch(fetched("tiny", 812, seconds=0.01))
-        assert seen.until(lambda lines: len(lines) == 4) == [
+        assert seen.until(lambda lines: len(lines) == 5) == [
+            "Assets: 3 files to fetch (80.0 MB)",
             "✓ tiny  812 B",
             "Assets  1/3 files  40.0/80.0 MB  20.0 MB/s  ETA 2 s",
             "gpt2-weights  █████████▒░░░░░░░░░░    20.0/40.0 MB  10.0 MB/s      2 s  16 conn",
@@ -159,14 +160,15 @@ def test_nothing_but_finished_lines_remains() -> None:
     with terminal() as (seen, stream):
         with live(stream, clock) as watch:
             play(watch, clock)
-            seen.until(lambda lines: len(lines) == 3)
+            seen.until(lambda lines: len(lines) == 4)
             watch(fetched("gpt2-weights", 40 * MB, seconds=4))
             watch(fetched("train.csv", 40 * MB, came=20 * MB, seconds=2))
         assert seen.lines == [
+            "Assets: 3 files to fetch (80.0 MB)",
             "✓ gpt2-weights  40.0 MB in 4.0 s (10.0 MB/s), sha256 verified",
             "✓ train.csv  40.0 MB, resumed: 20.0 MB in 2.0 s (10.0 MB/s)",
         ]
-        assert (seen.screen.cursor.x, seen.screen.cursor.y, seen.screen.cursor.hidden) == (0, 2, False)
+        assert (seen.screen.cursor.x, seen.screen.cursor.y, seen.screen.cursor.hidden) == (0, 3, False)
 
 
 def test_every_kind_of_line_can_be_told_without_colour() -> None:
@@ -194,6 +196,17 @@ def test_every_kind_of_line_can_be_told_without_colour() -> None:
             "! extra  the server answers 404 (optional)",
             "✓ old  4.1 GB from the store",
         ]
+
+
+def test_many_links_are_announced_and_told_together() -> None:
+    steps = tuple(Step(Verb.LINK, asset(f"a{index}", 5), "", stored=Stored(Path("/s"), "0", 5, 0)) for index in range(1000))
+    ends = [Finished(f"a{index}", State.LINKED, 5, 0, 0.0, "") for index in range(1000)]
+    for mode in ("plain", "tty"):
+        stream = io.StringIO()
+        with drawing(mode, stream, environ=XTERM) as watch:
+            for event in (Planned(Plan(steps)), *ends):
+                watch(event)
+        assert stream.getvalue() == "Assets: 1,000 from the store (5.0 kB)\n"
 
 
 def test_verbose_tells_paths_repeated_tries_and_kept_files() -> None:
@@ -366,7 +379,7 @@ def test_a_narrower_terminal_folds_no_line_of_the_next_frame() -> None:
     clock = Clock()
     with terminal(80) as (seen, stream), live(stream, clock) as watch:
         play(watch, clock)
-        seen.until(lambda lines: len(lines) == 3)
+        seen.until(lambda lines: len(lines) == 4)
         seen.resize(40, 24)
         assert seen.until(lambda lines: "0/3  40.0/80.0 MB  20.0 MB/s  2 s" in lines)[-2:] == [
             "gpt2-weights   50 %  10.0 MB/s      2 s",
@@ -525,16 +538,16 @@ def test_a_warning_from_elsewhere_goes_above_the_block(monkeypatch: pytest.Monke
         monkeypatch.setattr(sys, "stderr", stream)
         with live(stream, clock) as watch:
             play(watch, clock)
-            seen.until(lambda lines: len(lines) == 3)
+            seen.until(lambda lines: len(lines) == 4)
             kept = sys.stderr
             print("InsecureRequestWarning:", file=sys.stderr)
             print("  without a line end", end="", file=sys.stderr)
-            lines = seen.until(lambda lines: len(lines) == 4)
-            assert lines[0] == "InsecureRequestWarning:"
-            assert lines[1].startswith("Assets")
+            lines = seen.until(lambda lines: len(lines) == 5)
+            assert lines[1] == "InsecureRequestWarning:"
+            assert lines[2].startswith("Assets")
         assert sys.stderr is stream
         print("a log handler that kept the stream", file=kept, flush=True)
-        assert seen.lines == ["InsecureRequestWarning:", "  without a line end", "a log handler that kept the stream"]
+        assert seen.lines[1:] == ["InsecureRequestWarning:", "  without a line end", "a log handler that kept the stream"]
 
 
 def test_a_halted_terminal_does_not_halt_the_run() -> None:
@@ -543,7 +556,7 @@ def test_a_halted_terminal_does_not_halt_the_run() -> None:
     with terminal() as (seen, stream):
         with live(stream, clock) as watch:
             play(watch, clock)
-            seen.until(lambda lines: len(lines) == 3)
+            seen.until(lambda lines: len(lines) == 4)
             termios.tcflow(seen.slave, termios.TCOOFF)
             seen.read()
             shown = len(seen.written)
@@ -565,7 +578,7 @@ def test_a_terminal_that_goes_away_does_not_end_the_run() -> None:
     stream = os.fdopen(made.slave, "w", encoding="utf-8")
     with live(stream, clock) as watch:
         play(watch, clock)
-        made.until(lambda lines: len(lines) == 3)
+        made.until(lambda lines: len(lines) == 4)
         os.close(made.master)
         watch(Noted("nobody reads this"))
     # The terminal is really gone: what is left in the stream cannot be written.

@@ -31,6 +31,8 @@ __all__ = ["Wording", "total_line", "total_log"]
 
 # A name stays readable down to here; then the rest of its line gives way.
 _LEAST_NAME = 12
+# More links than this get no line each.
+_MOST_LINKS = 20
 
 
 class Wording:
@@ -40,6 +42,7 @@ class Wording:
         self._algorithms, self._verbosity = algorithms, verbosity
         self._retried: set[tuple[str, str]] = set()
         self._hinted: set[str] = set()
+        self._links = 0
 
     def scrolled(self, event: Event, columns: int) -> list[Line]:
         """The lines that stay on a terminal of that width; none for an event that only moves a bar."""
@@ -57,6 +60,8 @@ class Wording:
             return _marked("↻", Tone.WARN, clean(event.asset), _waiting(event), columns)
         if isinstance(event, Noted):
             return _noted(event, columns)
+        if isinstance(event, Planned) and (words := self._announcement(event.plan)):
+            return [((line, Tone.PLAIN),) for line in wrap(words, columns)]
         return []
 
     def logged(self, event: Event) -> str:
@@ -74,10 +79,10 @@ class Wording:
             return f"{clean(event.asset)}: {_waiting(event)}"
         if isinstance(event, Noted):
             return f"{'Warning' if event.level == 'warning' else 'Note'}: {clean(event.text)}"
-        return _announcement(event.plan) if isinstance(event, Planned) else ""
+        return self._announcement(event.plan) if isinstance(event, Planned) else ""
 
     def _finished(self, event: Finished, columns: int) -> list[Line]:
-        if event.state not in (State.FETCHED, State.LINKED) and not self._verbosity:
+        if not self._is_told(event):
             return []
         name, variants = clean(event.asset), self._ends(event)
         room = columns - 4
@@ -89,11 +94,17 @@ class Wording:
         return [line, *where]
 
     def _logged_end(self, event: Finished) -> str:
-        if event.state not in (State.FETCHED, State.LINKED) and not self._verbosity:
+        if not self._is_told(event):
             return ""
         words = self._ends(event)[0]
         verb = {State.FETCHED: "fetched ", State.LINKED: "linked "}.get(event.state, "")
         return f"{clean(event.asset)}: {verb}{words}" + (f", {clean(event.path)}" if self._verbosity else "")
+
+    def _is_told(self, event: Finished) -> bool:
+        """Kept files are no news; thousands of links were announced together."""
+        if self._verbosity:
+            return True
+        return event.state is State.FETCHED or (event.state is State.LINKED and self._links <= _MOST_LINKS)
 
     def _ends(self, event: Finished) -> list[str]:
         """What there is to say of an end, from all of it to the least."""
@@ -109,6 +120,21 @@ class Wording:
         algorithm = self._algorithms.get(event.asset)
         proof = f", {algorithm} verified" if algorithm else ""
         return [f"{begun}{spent}{pace}{proof}", f"{begun}{spent}{pace}", f"{size}{spent}{pace}", f"{size}{spent}", size]
+
+    def _announcement(self, plan: Plan) -> str:
+        """What is going to happen, before the first server has answered; empty when nothing is."""
+        to_fetch, to_link = plan.of(Verb.FETCH), plan.of(Verb.LINK)
+        self._links = len(to_link)
+        unknown = sum(step.asset.size_bytes is None for step in to_fetch)
+        size = shown_size(plan.known_bytes) + (f" and {unknown:,} of unknown size" if unknown else "")
+        if unknown == len(to_fetch):
+            size = "size unknown"
+        reused = shown_size(sum(step.stored.size_bytes for step in to_link if step.stored))
+        parts = [
+            f"{count_of(len(to_fetch), 'file')} to fetch ({size})" if to_fetch else "",
+            f"{len(to_link):,} from the store ({reused})" if to_link else "",
+        ]
+        return "Assets: " + ", ".join(part for part in parts if part) if to_fetch or to_link else ""
 
     def _hints(self, event: Failed) -> list[str]:
         """Next steps that were not said before: a hundred files that fail for one reason need one hint."""
@@ -200,15 +226,3 @@ def _logged_start(event: Started) -> str:
     size = f"{shown_size(event.size_bytes)} " if event.size_bytes is not None else ""
     verb = f"resuming at {shown_size(event.done_bytes)} of " if event.done_bytes else "fetching "
     return f"{clean(event.asset)}: {verb}{size or 'an unknown size '}from {clean(event.source)}"
-
-
-def _announcement(plan: Plan) -> str:
-    to_fetch, to_link = plan.of(Verb.FETCH), plan.of(Verb.LINK)
-    unknown = sum(step.asset.size_bytes is None for step in to_fetch)
-    size = shown_size(plan.known_bytes) if unknown == 0 else f"{shown_size(plan.known_bytes)} and {unknown} of unknown size"
-    reused = shown_size(sum(step.stored.size_bytes for step in to_link if step.stored))
-    parts = [
-        f"{count_of(len(to_fetch), 'file')} to fetch ({size})" if to_fetch else "",
-        f"{len(to_link):,} from the store ({reused})" if to_link else "",
-    ]
-    return "Assets: " + ", ".join(part for part in parts if part) if to_fetch or to_link else ""
