@@ -1,3 +1,32 @@
-"""Large files in conda environments."""
+"""Large files in conda environments: listed in `environment.yml`, fetched over many connections, verified, shared.
+
+    import conda_assets
+    conda_assets.path("gpt2-weights")                            # where it stands in this environment
+    conda_assets.sync("environment.yml", prefix="/opt/envs/bert")
+    conda_assets.fetch("https://example.org/w.bin", sha256="248d…")
+
+Importing costs milliseconds and needs no conda: everything behind these names loads when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conda_assets.api.python import fetch, path, sync
+
+__all__ = ["__version__", "fetch", "path", "sync"]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name in ("fetch", "path", "sync"):
+        from conda_assets.api import python
+
+        return getattr(python, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from conda_assets.model import Asset, LinkMode, Placed, Plan, Root, Step, Stored, Verb
 
-__all__ = ["Choice", "Disk", "is_wanted", "make_plan", "url_key"]
+__all__ = ["Choice", "Disk", "is_wanted", "make_plan", "url_key", "why_not"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def is_wanted(placed: Placed, asset: Asset, project: str) -> bool:
 
 
 def _step(asset: Asset, choice: Choice, disk: Disk, project: str) -> Step:
-    if why := _why_not(asset, choice):
+    if why := why_not(asset, choice):
         return Step(Verb.SKIP, asset, why)
     placed = disk.placed.get(asset.name)
     why = "not here yet"
@@ -79,7 +79,8 @@ def _step(asset: Asset, choice: Choice, disk: Disk, project: str) -> Step:
     return Step(Verb.FETCH, asset, why)
 
 
-def _why_not(asset: Asset, choice: Choice) -> str:
+def why_not(asset: Asset, choice: Choice) -> str:
+    """Why the asset is not meant, as a clause; empty when it is."""
     if choice.only and asset.name not in choice.only:
         return "not named by --only"
     if asset.platforms and choice.subdir not in asset.platforms:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from conda_assets.digest import Follower
-from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed
+from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed, SizeMismatch
 from conda_assets.fetch.want import Arrival, Claim, Want
 from conda_assets.model import Asset, Locked, Stored, host_of, shown_url
 from conda_assets.transport import Job
@@ -85,7 +85,7 @@ class Item:
         """Hash the rest, compare, adopt; runs in a worker.
 
         Raises:
-            DigestMismatch: other bytes than asked for.
+            DigestMismatch, SizeMismatch: other bytes than asked for.
             NetworkFailed: the partial file was changed under us.
         """
         assert self.claim is not None
@@ -102,6 +102,9 @@ class Item:
         if asked is not None and digests[asked.algorithm] != asked:
             source = shown_url(self.locked.final_url)
             raise DigestMismatch(name, asked.algorithm, asked.hex, digests[asked.algorithm].hex, source)
+        if not self.asset.fits(size_bytes):
+            # A server that announces no length is found out only now.
+            raise SizeMismatch(name, self.asset.size_bytes or 0, size_bytes, shown_url(self.locked.final_url))
         # A URL names bytes only when no digest does.
         urls = () if asked is not None else tuple(asset.url for asset in self.want.assets)
         return self.claim.adopt(digests=digests, size_bytes=size_bytes, urls=urls)

@@ -17,6 +17,7 @@ from conda_assets.errors import (
     DiskFull,
     EngineFailed,
     NetworkFailed,
+    SizeMismatch,
     UpstreamChanged,
 )
 from conda_assets.events import Noted, Observer, Progressed, Retrying, Started, Waiting
@@ -317,7 +318,7 @@ def _follow(follower: Follower, front_bytes: int) -> None:
 
 def _named(error: AssetsError, name: str) -> AssetsError:
     """Transports know jobs, people know assets."""
-    if isinstance(error, (AssetFailed, DiskFull)):
+    if isinstance(error, (AssetFailed, DigestMismatch, DiskFull, SizeMismatch)):
         error.asset = name
     return error
 

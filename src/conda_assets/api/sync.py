@@ -1,0 +1,263 @@
+"""Make the disk match the file: decide, link what the store has, fetch what is missing, place it, write it down."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from conda_assets.activation import set_by_user
+from conda_assets.api.engine import make_transport
+from conda_assets.api.placing import Ledger, place_of, still_stands
+from conda_assets.digest import Digest
+from conda_assets.errors import AssetsError, HashRequired, NoSource, Offline, UnknownAsset, UsageError
+from conda_assets.events import Event, Failed, Finished, Observer, Planned, nobody
+from conda_assets.fetch import Arrival, Limits, Want, fetch
+from conda_assets.model import Asset, Locked, Outcome, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
+from conda_assets.plan import Choice, Disk, make_plan, url_key
+from conda_assets.receipt import read_receipt
+from conda_assets.settings import Settings
+from conda_assets.sources import probe
+from conda_assets.store import Store, open_stores
+
+__all__ = ["Options", "choose", "fetch_url", "preview", "sync"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds. `place`: False fills the store only. `refetch`: names whose stored bytes are not to be used."""
+
+    groups: Collection[str] = ()
+    all_groups: bool = False
+    only: Collection[str] = ()
+    prune: bool = False
+    require_hashes: bool = False
+    place: bool = True
+
+
+def preview(
+    spec: Spec, target: Target, settings: Settings, *, options: Options | None = None, environ: Mapping[str, str] | None = None
+) -> Plan:
+    """What `sync` would do; touches nothing, asks nobody. The target's prefix need not exist yet.
+
+    Raises:
+        UsageError: a group or a name that the file does not have.
+    """
+    options = options or Options()
+    environ = os.environ if environ is None else environ
+    store = open_stores(settings.stores)
+    placed = read_receipt(target.prefix) if options.place else {}
+    disk = Disk(placed, lambda each: still_stands(target, each), lambda asset: _find(store, asset))
+    return make_plan(spec.assets, choose(spec, target, settings, options, environ), disk, str(target.project))
+
+
+def sync(
+    spec: Spec,
+    target: Target,
+    settings: Settings,
+    *,
+    options: Options | None = None,
+    watch: Observer = nobody,
+    environ: Mapping[str, str] | None = None,
+) -> Report:
+    """Make the disk match the file. A failed asset does not stop the others; the report says what became of each.
+
+    Raises:
+        UsageError: a group or a name that the file does not have.
+        KeyboardInterrupt: as raised; what has arrived is kept and what was placed is written down.
+    """
+    options = options or Options()
+    environ = os.environ if environ is None else environ
+    run = _Sync(spec, target, settings, options, _one_at_a_time(watch), environ)
+    return run.report(preview(spec, target, settings, options=options, environ=environ))
+
+
+def fetch_url(
+    url: str, *, digest: Digest | None, settings: Settings, watch: Observer = nobody, environ: Mapping[str, str] | None = None
+) -> Path:
+    """Bring one file into the store and give its path there, read-only.
+
+    Raises:
+        AssetsError: it could not be brought.
+    """
+    name = last_part(url) or "download"
+    asset = Asset(name=name, url=url, path=name, digest=digest)
+    nowhere = Path(os.devnull)
+    spec = Spec(assets=(asset,), sources=(shown_url(url),), base=nowhere)
+    report = sync(spec, Target(nowhere, nowhere), settings, options=Options(place=False), watch=watch, environ=environ)
+    outcome = report.outcomes[0]
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.path is not None
+    return outcome.path
+
+
+def choose(spec: Spec, target: Target, settings: Settings, options: Options, environ: Mapping[str, str]) -> Choice:
+    """The part of the file that is meant.
+
+    Raises:
+        UsageError: a group or a name that the file does not have.
+    """
+    names = {asset.name for asset in spec.assets}
+    if strange := sorted(set(options.only) - names):
+        raise UnknownAsset(
+            f"no asset {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(names)) or 'none'}"
+        )
+    groups = {group for asset in spec.assets for group in asset.groups}
+    if strange := sorted(set(options.groups) - groups):
+        raise UsageError(
+            f"no group {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(groups)) or 'none'}"
+        )
+    user_set = {
+        asset.name
+        for asset in spec.assets
+        if asset.env and set_by_user(asset.env, environ, target.folder(asset.root) / asset.path)
+    }
+    return Choice(settings.subdir, options.groups, options.all_groups, options.only, user_set)
+
+
+def _find(store: Store, asset: Asset) -> Stored | None:
+    return store.find(asset.digest) if asset.digest else store.find_url(asset.url)
+
+
+def _one_at_a_time(watch: Observer) -> Observer:
+    """Workers report from several threads; faces need not care."""
+    lock = threading.Lock()
+
+    def locked(event: Event) -> None:
+        with lock:
+            watch(event)
+
+    return locked
+
+
+class _Sync:
+    def __init__(
+        self, spec: Spec, target: Target, settings: Settings, options: Options, watch: Observer, environ: Mapping[str, str]
+    ) -> None:
+        self._spec, self._target, self._settings, self._options = spec, target, settings, options
+        self._watch, self._environ = watch, environ
+        self._store = open_stores(settings.stores)
+        self._ledger = Ledger(target, watch) if options.place else None
+        self._outcomes: dict[str, Outcome] = {}
+
+    def report(self, plan: Plan) -> Report:
+        self._watch(Planned(plan))
+        try:
+            for step in plan.steps:
+                if step.verb is Verb.LINK and step.stored is not None:
+                    self._put(step.asset, step.stored, time.monotonic())
+                elif step.verb in (Verb.SKIP, Verb.KEEP):
+                    self._outcomes[step.asset.name] = self._idle(step)
+            self._fetch([step.asset for step in plan.of(Verb.FETCH)])
+            if self._ledger and self._options.prune:
+                self._ledger.remove(sorted(set(self._ledger.placed) - {asset.name for asset in self._spec.assets}))
+        finally:
+            if self._ledger:
+                self._ledger.save()
+        outcomes = tuple(self._outcomes[asset.name] for asset in self._spec.assets)
+        return Report("sync" if self._options.place else "fetch", self._target, self._spec.sources, outcomes)
+
+    def _fetch(self, assets: list[Asset]) -> None:
+        wants = self._wants(assets)
+        if not wants:
+            return
+
+        def ask(asset: Asset, url: str) -> Locked:
+            return probe(asset, url, self._settings.network)
+
+        limits = Limits(connections=self._settings.connections, jobs=self._settings.jobs)
+        arrivals = fetch(
+            wants,
+            store=self._store,
+            transport=lambda: make_transport(self._settings, self._store, self._environ, self._watch),
+            probe=ask,
+            limits=limits,
+            watch=self._watch,
+        )
+        with closing(arrivals):  # type: ignore[type-var]
+            for arrival in arrivals:
+                self._arrived(arrival)
+
+    def _wants(self, assets: list[Asset]) -> list[Want]:
+        """What really has to come, one want for all assets that share bytes; the rest is settled here."""
+        shared: dict[str, list[Asset]] = {}
+        for asset in assets:
+            if (error := self._refusal(asset)) is not None:
+                self._fail(asset, error)
+            elif self._ledger and (placed := self._ledger.adopt(asset)):
+                because = "already there, with the right bytes"
+                self._outcomes[asset.name] = self._outcome(
+                    asset, State.KEPT, because=because, path=place_of(self._target, placed), size_bytes=placed.size_bytes,
+                    sha256=placed.sha256, link=placed.link,
+                )  # fmt: skip
+            else:
+                shared.setdefault(_key(asset), []).append(asset)
+        return [Want(key, tuple(group)) for key, group in shared.items()]
+
+    def _refusal(self, asset: Asset) -> AssetsError | None:
+        if asset.unpack is not None:
+            return NoSource(asset.name, "`unpack` is not in this version yet")
+        if self._options.require_hashes and asset.digest is None:
+            return HashRequired(asset.name, f"{asset.file}:{asset.line} has no hash, and hashes are required")
+        if self._settings.offline:
+            return Offline(asset.name, "not in the store, and the network may not be used (offline)")
+        return None
+
+    def _arrived(self, arrival: Arrival) -> None:
+        for index, asset in enumerate(arrival.want.assets):
+            if arrival.error is not None:
+                self._fail(asset, arrival.error)
+            elif arrival.stored is not None:
+                # The bytes came once; the other assets that share them are linked.
+                first = arrival if arrival.fetched and index == 0 else None
+                self._put(asset, arrival.stored, time.monotonic(), arrival=first)
+        if self._ledger:
+            self._ledger.save(now=False)
+
+    def _put(self, asset: Asset, stored: Stored, since: float, *, arrival: Arrival | None = None) -> None:
+        try:
+            link, path = None, stored.path
+            if self._ledger:
+                placed = self._ledger.put(asset, stored)
+                link, path = placed.link, place_of(self._target, placed)
+        except AssetsError as error:
+            self._fail(asset, error)
+            return
+        state = State.FETCHED if arrival else State.LINKED
+        seconds = (arrival.seconds if arrival else 0.0) + time.monotonic() - since
+        count = arrival.bytes_fetched if arrival else 0
+        self._outcomes[asset.name] = self._outcome(
+            asset, state, path=path, size_bytes=stored.size_bytes, sha256=stored.sha256, link=link, bytes_fetched=count,
+            seconds=seconds, source=arrival.source if arrival else None,
+        )  # fmt: skip
+        self._watch(Finished(asset.name, state, stored.size_bytes, count, seconds, str(path)))
+
+    def _fail(self, asset: Asset, error: AssetsError) -> None:
+        self._outcomes[asset.name] = self._outcome(asset, State.FAILED, because=error.message, error=error)
+        self._watch(Failed(asset.name, error.message, tuple(hint.text for hint in error.hints), asset.optional))
+
+    def _idle(self, step: Step) -> Outcome:
+        state = State.KEPT if step.verb is Verb.KEEP else State.SKIPPED
+        if step.placed is None:
+            return self._outcome(step.asset, state, because=step.because)
+        placed = step.placed
+        return self._outcome(
+            step.asset, state, because=step.because, path=place_of(self._target, placed), size_bytes=placed.size_bytes,
+            sha256=placed.sha256, link=placed.link,
+        )  # fmt: skip
+
+    def _outcome(self, asset: Asset, state: State, *, source: str | None = None, **rest: object) -> Outcome:
+        blank = Outcome(
+            asset.name, state, source=source or shown_url(asset.url), pinned=asset.digest is not None, optional=asset.optional
+        )
+        return replace(blank, **rest)  # type: ignore[arg-type]
+
+
+def _key(asset: Asset) -> str:
+    """The store's name for what the asset asks for; safe as a file name."""
+    return f"{asset.digest.algorithm}-{asset.digest.hex}" if asset.digest else f"url-{url_key(asset.url)}"

@@ -1,0 +1,177 @@
+"""What a verb is given: the typed words, the settings, the files; and how it answers: data on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+from conda_assets import spec as specs
+from conda_assets.api import Options
+from conda_assets.cli.target import find_target
+from conda_assets.errors import FileMissing, UsageError
+from conda_assets.model import Report, Spec, Target, shown_url
+from conda_assets.settings import Settings, parse_rate
+from conda_assets.sources import read_text
+
+__all__ = ["Call", "exit_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of one verb. `program`: how the user calls us, for hints that can be pasted."""
+
+    args: argparse.Namespace
+    settings: Settings
+    environ: Mapping[str, str]
+    cwd: Path
+    out: TextIO
+    err: TextIO
+    program: str
+
+    @property
+    def verb(self) -> str:
+        """The verb, as typed."""
+        return str(self.args.verb)
+
+    @property
+    def json(self) -> bool:
+        """Exactly one JSON document goes to standard output."""
+        return bool(self.args.json or self.settings.json)
+
+    @property
+    def quiet(self) -> bool:
+        """No progress, no summary; errors all the same."""
+        return bool(self.args.quiet or self.settings.quiet)
+
+    @property
+    def width(self) -> int:
+        """Columns for tables."""
+        return shutil.get_terminal_size((100, 24)).columns
+
+    def spec(self) -> Spec:
+        """The files of `-f`, or the default one; their warnings are said.
+
+        Raises:
+            FileMissing: none is named and there is no default one.
+            SpecInvalid: with all faults of all files.
+        """
+        spec = self.spec_if_any()
+        if spec is None:
+            raise FileMissing(f"no environment.yml and no assets.yml in {self.cwd}", "name a file with `-f FILE`")
+        return spec
+
+    def spec_if_any(self) -> Spec | None:
+        """Like `spec`, but None when no file is named and there is no default one."""
+        sources = self.sources()
+        if not sources:
+            return None
+        spec = specs.load(sources, environ=self.environ, cwd=self.cwd, read_url=self.read_url)
+        for warning in spec.warnings:
+            self.say(f"Warning: {warning}")
+        return spec
+
+    def sources(self) -> list[str]:
+        """The files that are meant: those of `-f`, or the default one; empty where there is none."""
+        default = specs.default_file(self.cwd)
+        return list(self.args.file or ([default] if default else []))
+
+    def read_url(self, url: str) -> str:
+        """The text of a spec file on the web.
+
+        Raises:
+            FileMissing: it cannot be read, or the network may not be used.
+        """
+        if self.settings.offline:
+            raise FileMissing(f"{shown_url(url)} cannot be read: offline", "name a file on this machine")
+        return read_text(url, self.settings.network)
+
+    def target(self, spec: Spec | None) -> Target:
+        """The environment that is meant."""
+        return find_target(self.args.name, self.args.prefix, spec, self.settings, self.cwd)
+
+    def options(self, *, place: bool = True) -> Options:
+        """What the flags say of which assets and how."""
+        args = self.args
+        return Options(
+            groups=tuple(getattr(args, "group", ())),
+            all_groups=getattr(args, "all_groups", False),
+            only=tuple(getattr(args, "only", ())),
+            prune=getattr(args, "prune", False),
+            require_hashes=getattr(args, "require_hashes", False),
+            place=place,
+        )
+
+    def progress(self) -> str:
+        """The mode of drawing."""
+        asked = getattr(self.args, "progress", None)
+        return str(asked) if asked else ("none" if self.json or self.quiet else "auto")
+
+    def write(self, document: Mapping[str, object]) -> None:
+        """The one JSON document."""
+        print(json.dumps(document, indent=2, ensure_ascii=False), file=self.out)
+
+    def tell(self, text: str) -> None:
+        """Data for people: standard output."""
+        if text:
+            print(text, file=self.out)
+
+    def say(self, text: str) -> None:
+        """Talk: standard error, silent with `-q`."""
+        if text and not self.quiet:
+            print(text, file=self.err)
+
+    def again(self) -> str:
+        """The command as it was typed, as far as it says what is meant."""
+        words = [*self.program.split(), self.verb]
+        for flag, value in (("-n", self.args.name), ("-p", self.args.prefix)):
+            words += [flag, value] if value else []
+        for source in self.args.file or ():
+            words += ["-f", source]
+        return shlex.join(words)
+
+    def resume(self, target: Target | None = None, spec: Spec | None = None) -> str:
+        """The command that goes on from here."""
+        words = [*self.program.split(), "sync" if self.verb == "create" else self.verb]
+        if target is not None and self.verb != "fetch":
+            words += ["-p", str(target.prefix)]
+        for source in spec.sources if spec else ():
+            words += ["-f", source]
+        return shlex.join(words)
+
+
+def settings_of(args: argparse.Namespace, settings: Settings) -> Settings:
+    """The settings with what was typed laid over them.
+
+    Raises:
+        UsageError: a number or rate that cannot be meant.
+    """
+    changed = replace(settings, offline=settings.offline or getattr(args, "offline", False))
+    connections = getattr(args, "connections", None)
+    if connections is not None:
+        if not 1 <= connections <= 16:
+            raise UsageError(f"--connections {connections}: expected 1 to 16", "aria2 opens 16 connections to a server at most")
+        changed = replace(changed, connections=connections)
+    if getattr(args, "limit_rate", None):
+        changed = replace(changed, limit_rate=parse_rate(args.limit_rate))
+    return replace(changed, always_yes=settings.always_yes or getattr(args, "yes", False))
+
+
+def exit_status(report: Report) -> int:
+    """0 done, 1 an asset failed, 4 its content is wrong; optional assets never count."""
+    codes = {row.error.exit_code for row in report.failures if row.error}
+    return 0 if not codes else (4 if 4 in codes else 1)
+
+
+def asks(call: Call, question: str) -> bool:
+    """Ask on a terminal; anywhere else, and with `-y`, the answer is yes."""
+    if call.settings.always_yes or call.json or not sys.stdin or not sys.stdin.isatty():
+        return True
+    print(f"{question} ([y]/n)? ", end="", file=call.err, flush=True)
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")

@@ -1,0 +1,131 @@
+"""Verbs that bring files: sync, fetch, verify --repair."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from conda_assets import api
+from conda_assets.api import Options
+from conda_assets.cli.call import Call, asks, exit_status
+from conda_assets.cli.document import plan_document, report_document
+from conda_assets.errors import Interrupted, UsageError
+from conda_assets.model import Health, Report, Spec, Target
+from conda_assets.receipt import read_receipt
+from conda_assets.terminal import drawing, plan_text, report_text, status_text
+
+__all__ = ["run_fetch", "run_sync", "run_verify", "show_plan", "sync_into"]
+
+
+def run_sync(call: Call) -> int:
+    """Make the disk match the file."""
+    spec = call.spec()
+    target = call.target(spec)
+    options = call.options()
+    if call.args.dry_run:
+        return show_plan(call, spec, target, options)
+    if options.prune and not _prune_is_wanted(call, spec, target):
+        options = replace(options, prune=False)
+    if not (target.prefix / "conda-meta").is_dir():
+        call.say(f"Note: {target.prefix} is not a conda environment; files go there all the same")
+    return sync_into(call, spec, target, options)
+
+
+def run_fetch(call: Call) -> int:
+    """Fill the store only."""
+    spec = call.spec()
+    nowhere = Target(call.cwd, spec.base)
+    options = call.options(place=False)
+    if call.args.dry_run:
+        return show_plan(call, spec, nowhere, options)
+    return sync_into(call, spec, nowhere, options)
+
+
+def run_verify(call: Call) -> int:
+    """Read every byte; with `--repair`, bring what is wrong anew."""
+    spec = call.spec_if_any()
+    target = call.target(spec)
+    known = {asset.name for asset in spec.assets} if spec else set()
+    only = call.options().only
+    if strange := sorted(set(only) - known - set(read_receipt(target.prefix))):
+        raise UsageError(f"no asset {strange[0]!r} in {target.prefix}", "`conda assets list` names what is there")
+    with drawing(call.progress(), call.err, quiet=call.quiet, verbosity=call.args.verbose, environ=call.environ) as watch:
+        report = api.verify(target, only=only, watch=watch)
+    wrong = tuple(row.name for row in report.outcomes if row.state in (Health.DAMAGED, Health.MISSING))
+    if call.args.repair and wrong and not call.args.dry_run:
+        return _repair(call, spec, target, report, wrong)
+    status = _verify_status(report)
+    if call.json:
+        call.write(report_document(report, success=status == 0))
+    else:
+        call.tell(status_text(report, width=call.width))
+    return status
+
+
+def sync_into(call: Call, spec: Spec, target: Target, options: Options) -> int:
+    """Sync with progress, then the summary or the JSON; the exit status."""
+    try:
+        with drawing(call.progress(), call.err, quiet=call.quiet, verbosity=call.args.verbose, environ=call.environ) as watch:
+            report = api.sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
+    except KeyboardInterrupt:
+        raise Interrupted(call.resume(target, spec)) from None
+    return _answer(call, report, call.resume(target, spec))
+
+
+def _answer(call: Call, report: Report, resume: str) -> int:
+    status = exit_status(report)
+    if call.json:
+        call.write(report_document(report, success=status == 0))
+    else:
+        call.say(report_text(report, verbose=bool(call.args.verbose)))
+    if status:
+        names = ", ".join(row.name for row in report.failures)
+        print(f"Error: {len(report.failures)} of {len(report.outcomes)} assets failed: {names}", file=call.err)
+        if call.quiet or call.json:
+            for row in report.failures:
+                print(f"  {row.because}", file=call.err)
+        print(f"Hint: go on with `{resume}`", file=call.err)
+    return status
+
+
+def show_plan(call: Call, spec: Spec, target: Target, options: Options) -> int:
+    """What would be done, for `--dry-run`."""
+    plan = api.preview(spec, target, call.settings, options=options, environ=call.environ)
+    if call.json:
+        call.write(plan_document(call.verb, plan, target if options.place else None, spec.sources))
+    else:
+        folder = call.settings.stores[0]
+        call.tell(plan_text(plan, free_bytes=_free_bytes(folder), store=str(folder), width=call.width))
+    return 0
+
+
+def _free_bytes(folder: Path) -> int | None:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _prune_is_wanted(call: Call, spec: Spec, target: Target) -> bool:
+    extra = sorted(set(read_receipt(target.prefix)) - {asset.name for asset in spec.assets})
+    return not extra or asks(call, f"Remove {', '.join(extra)} from {target.prefix}")
+
+
+def _verify_status(report: Report) -> int:
+    rows = [row for row in report.outcomes if not row.optional or row.state is Health.DAMAGED]
+    if any(row.state is Health.DAMAGED for row in rows):
+        return 4
+    return 3 if any(row.state is Health.MISSING for row in rows) else 0
+
+
+def _repair(call: Call, spec: Spec | None, target: Target, report: Report, wrong: tuple[str, ...]) -> int:
+    if spec is None:
+        raise UsageError("no file says where the bytes come from", "name it with `-f environment.yml`")
+    names = {asset.name for asset in spec.assets}
+    if lost := sorted(set(wrong) - names):
+        raise UsageError(f"{', '.join(spec.sources)} has no asset {lost[0]!r}", "name the file that has it with `-f FILE`")
+    api.set_damaged_aside(target, call.settings, report)
+    return sync_into(call, spec, target, Options(only=wrong, require_hashes=call.options().require_hashes))

@@ -1,0 +1,112 @@
+"""Verbs that look and change nothing: status, path, list, schema, info."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+
+from conda_assets import __version__, api
+from conda_assets import spec as specs
+from conda_assets.api.engine import engine_found
+from conda_assets.cli.call import Call
+from conda_assets.cli.document import SCHEMA, listing_document, report_document
+from conda_assets.model import Health, shown_size
+from conda_assets.terminal import info_text, list_text, status_text
+
+__all__ = ["run_info", "run_list", "run_path", "run_schema", "run_status"]
+
+
+def run_status(call: Call) -> int:
+    """What is there, compared with the file, or with the receipt where there is no file; 3 unless all is."""
+    spec = call.spec_if_any()
+    target = call.target(spec)
+    if spec is None:
+        report = api.health(target)
+    else:
+        report = api.status(spec, target, call.settings, options=call.options(), environ=call.environ)
+    fine = all(row.state in (Health.PRESENT, Health.SKIPPED) for row in report.outcomes if not row.optional)
+    if call.json:
+        call.write(report_document(report, success=fine))
+    else:
+        call.tell(status_text(report, width=call.width))
+    return 0 if fine else 3
+
+
+def run_path(call: Call) -> int:
+    """The absolute path and nothing else."""
+    target = call.target(None)
+    path, stands = api.path_of(call.args.asset, target)
+    if call.json:
+        call.write({"schema": SCHEMA, "success": stands, "command": "path", "prefix": str(target.prefix), "path": str(path)})
+    else:
+        call.tell(str(path))
+    if not stands:
+        print(f"Error: {path} is gone\nHint: bring it back with `{call.program} sync -p {target.prefix}`", file=call.err)
+    return 0 if stands else 3
+
+
+def run_list(call: Call) -> int:
+    """The assets of an environment."""
+    target = call.target(None)
+    lines = api.listing(target)
+    if call.json:
+        rows = [(placed, str(api.path_of(placed.name, target)[0])) for placed in lines]
+        call.write(listing_document("list", rows, target))
+    else:
+        call.tell(list_text(lines, target, width=call.width))
+    return 0
+
+
+def run_schema(call: Call) -> int:
+    """The JSON Schema; `--json` is what it prints anyway."""
+    call.write(specs.json_schema())
+    return 0
+
+
+def run_info(call: Call) -> int:
+    """Versions, paths, the engine, and every setting with its origin."""
+    settings = call.settings
+    found = engine_found(settings, call.environ)
+    engine = {"path": str(found.path), "version": found.version, "origin": found.origin} if found else None
+    stores = [{"path": str(folder), "free_bytes": _free(folder)} for folder in settings.stores]
+    values: dict[str, object] = {
+        "stores": [str(folder) for folder in settings.stores],
+        "connections": settings.connections,
+        "jobs": settings.jobs,
+        "limit_rate": settings.limit_rate,
+        "offline": settings.offline,
+        "subdir": settings.subdir,
+        "ssl_verify": settings.network.verify,
+        "user_agent": settings.network.user_agent,
+        "proxies": sorted(scheme for scheme, _ in settings.network.proxies),
+        "envs_dirs": [str(folder) for folder in settings.envs_dirs],
+    }
+    named = {"connections": "assets_connections", "jobs": "assets_jobs", "limit_rate": "assets_limit_rate"}
+    named |= {"user_agent": "assets_user_agent", "proxies": "proxy_servers"}
+    origins = {key: settings.origins.get(named.get(key, key), "default") for key in values}
+    if call.json:
+        document = {"schema": SCHEMA, "success": True, "command": "info", "version": __version__, "engine": engine}
+        document |= {"python": platform.python_version(), "executable": sys.executable, "stores": stores}
+        call.write({**document, "settings": {key: {"value": values[key], "origin": origins[key]} for key in values}})
+        return 0
+    rows = {"conda-assets": __version__, "python": f"{platform.python_version()} ({sys.executable})"}
+    rows["engine"] = f"aria2 {found.version} at {found.path} ({found.origin})" if found else "built-in, one connection a file"
+    for store in stores:
+        free = store["free_bytes"]
+        rows["store"] = str(store["path"]) + (f" ({shown_size(free)} free)" if isinstance(free, int) else "")
+    call.tell(info_text(rows | {key: f"{_shown(values[key])}  ({origins[key]})" for key in values}))
+    return 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _free(folder: object) -> int | None:
+    try:
+        return shutil.disk_usage(str(folder)).free
+    except OSError:
+        return None

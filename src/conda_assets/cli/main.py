@@ -1,0 +1,95 @@
+"""From typed words to an exit status: 0 done, 1 failed, 2 usage, 3 out of date, 4 wrong content, 130 interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from conda_assets.cli.call import Call, settings_of
+from conda_assets.cli.document import error_document
+from conda_assets.cli.environments import run_create, run_setup
+from conda_assets.cli.files import run_fetch, run_sync, run_verify
+from conda_assets.cli.looks import run_info, run_list, run_path, run_schema, run_status
+from conda_assets.cli.parser import Parser, configure_parser
+from conda_assets.errors import AssetsError, Interrupted
+from conda_assets.settings import load
+from conda_assets.terminal import error_text
+
+__all__ = ["main", "run"]
+
+_VERBS: dict[str, Callable[[Call], int]] = {
+    "create": run_create,
+    "fetch": run_fetch,
+    "info": run_info,
+    "list": run_list,
+    "path": run_path,
+    "schema": run_schema,
+    "setup": run_setup,
+    "status": run_status,
+    "sync": run_sync,
+    "verify": run_verify,
+}
+
+
+def main(argv: Sequence[str] | None = None, *, conda: Mapping[str, object] | None = None) -> int:
+    """The `conda-assets` program, and with what conda's context says in `conda`, its subcommand `conda assets`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = Parser(prog=_program(conda))
+    configure_parser(parser)
+    try:
+        args = parser.parse_args(words)
+    except AssetsError as error:
+        verb = next((word for word in words if word in _VERBS), "")
+        return _say_error(verb, error, as_json="--json" in words)
+    return run(args, conda=conda)
+
+
+def run(args: argparse.Namespace, *, conda: Mapping[str, object] | None = None) -> int:
+    """One verb, from parsed words; `conda` holds what conda's context says when conda runs us."""
+    old = _on_termination()
+    try:
+        settings = settings_of(args, load(environ=os.environ, conda=conda))
+        call = Call(args, settings, os.environ, Path.cwd(), sys.stdout, sys.stderr, _program(conda))
+        return _VERBS[args.verb](call)
+    except AssetsError as error:
+        return _say_error(args.verb, error, as_json=args.json)
+    except KeyboardInterrupt:
+        return _say_error(args.verb, Interrupted(), as_json=args.json)
+    except BrokenPipeError:
+        # The reader of our output went away (`conda assets list | head`): not an error, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    finally:
+        if old is not None:
+            signal.signal(signal.SIGTERM, old)
+
+
+def _program(conda: Mapping[str, object] | None) -> str:
+    return "conda-assets" if conda is None else "conda assets"
+
+
+def _say_error(verb: str, error: AssetsError, *, as_json: bool) -> int:
+    if as_json:
+        import json
+
+        print(json.dumps(error_document(verb, error), indent=2, ensure_ascii=False))
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    print(error_text(error, colour=colour), file=sys.stderr)
+    return error.exit_code
+
+
+def _on_termination() -> Callable[[int, FrameType | None], object] | int | None:
+    """A polite end (batch systems send SIGTERM) saves partial files as Ctrl-C does; gives the handler that was there."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        return signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever runs us there handles signals
+        return None

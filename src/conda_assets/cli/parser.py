@@ -1,0 +1,187 @@
+"""What may be typed. Flags follow conda; every verb takes `--json`, `-q` and `-v`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from conda_assets import __version__
+from conda_assets.bootstrap.choices import ENGINES
+from conda_assets.errors import UsageError
+
+__all__ = ["Parser", "configure_parser"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises instead of exiting, so that `--json` stays one document even for a typing error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"`{self.prog} --help` lists what can be typed")
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """Add our verbs to a parser: conda's subcommand's, or our own."""
+    parser.description = "Large files in conda environments: listed in environment.yml, fetched fast, verified, shared."
+    parser.add_argument("--version", action="version", version=f"conda-assets {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _sync(verbs)
+    _fetch(verbs)
+    _status(verbs)
+    _verify(verbs)
+    _path(verbs)
+    _list(verbs)
+    _create(verbs)
+    _setup(verbs)
+    _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
+    _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    words: str,
+    *,
+    where: bool = True,
+    file: bool = False,
+    examples: str = "",
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=words,
+        description=words[0].upper() + words[1:] + ".",
+        epilog=examples or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if where:
+        target = parser.add_argument_group("target environment (default: the active one, then the name in the file)")
+        either = target.add_mutually_exclusive_group()
+        either.add_argument("-n", "--name", metavar="ENVIRONMENT", help="name of the environment")
+        either.add_argument("-p", "--prefix", metavar="PATH", help="path of the environment")
+    if file:
+        parser.add_argument(
+            "-f",
+            "--file",
+            action="append",
+            metavar="FILE",
+            help="path or URL; may be repeated (default: environment.yml, then assets.yml)",
+        )
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    output.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    output.add_argument("-v", "--verbose", action="count", default=0, help="say more; may be repeated")
+    return parser
+
+
+def _choice(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which assets")
+    group.add_argument("--group", action="append", default=[], metavar="G", help="also assets of this group; may be repeated")
+    group.add_argument("--all-groups", action="store_true", help="assets of every group")
+    group.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
+
+
+def _transfer(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("transfer")
+    group.add_argument(
+        "--connections", type=int, metavar="N", help="connections to one server for one file, 1 to 16 (default: 16)"
+    )
+    group.add_argument("--limit-rate", metavar="RATE", help="bytes per second for everything together, such as 20M")
+    group.add_argument("--offline", action="store_true", help="use the store only, never the network")
+    group.add_argument("--require-hashes", action="store_true", help="refuse assets without a hash")
+    group.add_argument(
+        "--progress",
+        choices=("auto", "tty", "plain", "json", "none"),
+        help="how progress is shown on standard error (default: auto; none with --json or -q)",
+    )
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-d", "--dry-run", action="store_true", help="show what would be done, change nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def _sync(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "sync",
+        "make the disk match the file: fetch what is missing, link what the store has, leave what is right",
+        file=True,
+        examples="examples:\n  conda assets sync\n  conda assets sync -n bert -f environment.yml --group train\n"
+        "  conda assets sync --dry-run --json",
+    )
+    _choice(parser)
+    _transfer(parser)
+    _common(parser)
+    parser.add_argument("--prune", action="store_true", help="remove assets that the file no longer names")
+
+
+def _fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "fetch",
+        "fill the store only; on a login node, before `sync --offline` on a compute node",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets fetch -f environment.yml --all-groups",
+    )
+    _choice(parser)
+    _transfer(parser)
+    _common(parser)
+
+
+def _status(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "status",
+        "show what is present, missing, outdated or damaged, by size and time stamp; exit 3 unless all is",
+        file=True,
+    )
+    _choice(parser)
+
+
+def _verify(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(verbs, "verify", "read every byte and compare; exit 4 when content is wrong", file=True)
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
+    parser.add_argument("--repair", action="store_true", help="bring what is damaged or missing anew")
+    _transfer(parser)
+    _common(parser)
+
+
+def _path(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "path",
+        "print the absolute path of an asset and nothing else",
+        examples="examples:\n  cat $(conda assets path corpus)",
+    )
+    parser.add_argument("asset", metavar="NAME", help="name of the asset")
+
+
+def _list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _verb(verbs, "list", "list the assets of an environment, from its receipt")
+
+
+def _create(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "create",
+        "make the environment and bring its assets in one go, also on a machine without conda",
+        file=True,
+        examples="examples:\n  conda-assets create -f environment.yml\n"
+        "  conda-assets create -f environment.yml -p ./env --engine rattler",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="who makes the environment (default: auto: conda, mamba or micromamba where there is one, else the embedded one)",
+    )
+    _choice(parser)
+    _transfer(parser)
+    _common(parser)
+
+
+def _setup(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(verbs, "setup", "put conda-forge first with strict channel priority, for the environment or the user")
+    parser.add_argument("--user", action="store_true", help="for every environment of this user, in ~/.condarc")
+    parser.add_argument("--undo", action="store_true", help="take back what setup changed")
+    _common(parser)

@@ -1,0 +1,132 @@
+"""Killed at any moment, by several at once: right files, and nothing fetched twice that need not be."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lab import Lab
+from server import Server, Virtual
+
+BIG = Virtual(48_000_000, seed=9)
+# Both ends of what a victim can be: our process alone, or with the engine it started.
+VICTIMS = ("python", "aria2c", "both")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def engines_of(pid: int) -> list[int]:
+    """Process ids of the aria2c that a process started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        name, rest = text[text.index("(") + 1 :].rsplit(")", 1)
+        if name == "aria2c" and int(rest.split()[1]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def kill(process: subprocess.Popen[bytes], victim: str) -> None:
+    engines = engines_of(process.pid) if victim != "python" else []
+    if victim != "aria2c" or not engines:
+        process.kill()
+    for engine in engines:
+        try:
+            os.kill(engine, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def wait_for_bytes(server: Server, path: str, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while server.sent(path) < count and process.poll() is None:
+        assert time.monotonic() < deadline, "no bytes"
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="finds aria2c's process through /proc, which this system has not"
+)
+def test_fifty_rounds_of_kills_end_in_fifty_right_files(lab: Lab) -> None:
+    chance = random.Random(50)
+    rounds = 50
+    again: list[float] = []
+    with Server(rate=3_000_000) as server:
+        for number in range(rounds):
+            path = f"/{number}.bin"
+            lab.write([{"name": "big", "url": server.add(path, BIG), "sha256": BIG.sha256, "path": f"{number}.bin"}])
+            os.environ["CONDA_ASSETS_STORE"] = str(lab.folder / f"store{number}")
+            prefix = str(lab.prefix())
+            words = ("sync", "-p", prefix, "-q")
+            process = lab.start(*words)
+            wait_for_bytes(server, path, int(BIG.size * chance.uniform(0.1, 0.9)), process)
+            kill(process, VICTIMS[number % 3])
+            process.wait(30)
+            before = server.sent(path)
+            said = lab.run(*words[:3], "--json")
+            assert said.status == 0, said.err
+            assert lab.placed(f"{number}.bin").read_bytes() == BIG.read(0, BIG.size)
+            # What is in flight when the process dies is lost: pieces not yet complete, and what the last second brought.
+            again.append((server.sent(path) - BIG.size) / BIG.size)
+            assert server.sent(path) - before < BIG.size, f"round {number} started over from zero"
+    print(f"fetched again, of the whole: mean {sum(again) / rounds:.3f}, max {max(again):.3f}")
+
+
+@pytest.mark.slow
+def test_eight_syncs_of_one_spec_fetch_it_once(lab: Lab) -> None:
+    with Server(rate=2_000_000) as server:
+        url = server.add("/big.bin", BIG)
+        lab.write([{"name": "big", "url": url, "sha256": BIG.sha256}, server.add("/small.bin", b"small" * 1000)])
+        prefixes = [lab.prefix(f"env{number}") for number in range(8)]
+        processes = [lab.start("sync", "-p", str(prefix), "-q") for prefix in prefixes]
+        assert [process.wait(120) for process in processes] == [0] * 8
+        for prefix in prefixes:
+            assert (prefix / "share/assets/big").read_bytes() == BIG.read(0, BIG.size)
+            assert (prefix / "share/assets/small.bin").read_bytes() == b"small" * 1000
+        assert server.sent("/big.bin") < 1.02 * BIG.size
+        assert server.sent("/small.bin") < 2 * 5000
+
+
+@pytest.mark.slow
+def test_those_who_wait_take_over_from_one_that_is_killed(lab: Lab) -> None:
+    with Server(rate=1_500_000) as server:
+        url = server.add("/big.bin", BIG)
+        lab.write([{"name": "big", "url": url, "sha256": BIG.sha256}])
+        processes = [lab.start("sync", "-p", str(lab.prefix(f"env{number}")), "-q") for number in range(4)]
+        wait_for_bytes(server, "/big.bin", BIG.size // 3, processes[0])
+        # Whoever has the claim has the engine.
+        holder = next((process for process in processes if engines_of(process.pid)), processes[0])
+        holder.kill()
+        statuses = [process.wait(120) for process in processes]
+        assert sorted(statuses) == [-9, 0, 0, 0]
+        assert server.sent("/big.bin") < 1.6 * BIG.size
+        for number, status in enumerate(statuses):
+            assert status == -9 or (lab.prefix(f"env{number}") / "share/assets/big").read_bytes() == BIG.read(0, BIG.size)
+
+
+def test_a_polite_end_keeps_what_has_arrived_and_leaves_no_engine(lab: Lab) -> None:
+    with Server(rate=1_500_000) as server:
+        url = server.add("/big.bin", BIG)
+        lab.write([{"name": "big", "url": url, "sha256": BIG.sha256}])
+        process = lab.start("sync", "-p", str(lab.prefix()), "-q")
+        wait_for_bytes(server, "/big.bin", BIG.size // 3, process)
+        engines = engines_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert all(not Path(f"/proc/{engine}").exists() for engine in engines)
+        before = server.sent("/big.bin")
+        assert lab.run("sync", "-p", str(lab.prefix()), "--json").rows()["big"]["state"] == "fetched"
+        assert server.sent("/big.bin") - before < 0.8 * BIG.size
