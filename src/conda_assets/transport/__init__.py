@@ -25,7 +25,7 @@ class Job:
     that `urls` has one member and that it does not redirect to another host.
     `size_bytes`: what the probe said, None if unknown. `resumable`: the server serves ranges; else one
     connection, from the start.
-    `etag`: strong one to pin the file with, or None.
+    `etag`: strong one to pin the file with, or None. `modified`: Last-Modified as sent, the pin where there is no ETag.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Job:
     size_bytes: int | None = None
     resumable: bool = True
     etag: str | None = None
+    modified: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     connections: int = 16
 

@@ -1,0 +1,265 @@
+"""Many connections a file, by a private aria2c that lives as long as the run.
+
+aria2 moves the bytes; what it says of them is not believed but checked, and what it forgets is kept beside them (`partial`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from conda_assets.errors import AssetFailed, AssetsError, EngineFailed, NetworkFailed
+from conda_assets.settings import Network
+from conda_assets.transport import Job, Tiding, orders
+from conda_assets.transport.daemon import Daemon
+from conda_assets.transport.failures import of_aria2, of_disk, shown_source
+from conda_assets.transport.live import KEYS, Live, Row, pin_of, read_rows
+from conda_assets.transport.partial import Journal, Partial
+from conda_assets.transport.pieces import empty_bits
+from conda_assets.transport.rpc import Call, Refused
+from conda_assets.web.reach import origin_of
+
+__all__ = ["Aria2"]
+
+_STOP_S = 30.0
+_LOOK_S = 0.02
+_ENDED = ("complete", "error", "removed")
+# Codes after which a server is asked the plain way: it may have stumbled over requests sent ahead.
+_STUMBLES = frozenset({1, 2, 5, 6, 8, 22})
+
+
+class Aria2:
+    """See `Transport`. aria2c starts with the first job.
+
+    `scratch`: folder of ours (0700) for the conf file with the secret. `limit_rate`: bytes per second in all. `inherit_fds`: open
+    files that aria2c shall hold as long as it lives. `files_at_once`: further jobs wait. `stall_s`: without a new byte, until a
+    transfer counts as stalled. `log`: file for aria2's own log, which may hold URLs and headers.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        network: Network,
+        *,
+        scratch: Path,
+        limit_rate: int | None = None,
+        inherit_fds: tuple[int, ...] = (),
+        files_at_once: int = 32,
+        stall_s: float = 60.0,
+        log: Path | None = None,
+    ) -> None:
+        self._binary, self._network, self._scratch, self._stall_s = binary, network, scratch, stall_s
+        self._limit_rate, self._inherit, self._files, self._log = limit_rate, inherit_fds, files_at_once, log
+        self._daemon: Daemon | None = None
+        self._version, self._metalink, self._closed = "", True, False
+        self._queued: list[Job] = []
+        self._live: dict[str, Live] = {}
+        self._plain: set[tuple[str, str, int]] = set()
+        self._heard_at = time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """For people: `aria2 1.37.0 (/usr/bin/aria2c)`."""
+        return f"aria2 {self._version} ({self._binary})" if self._version else f"aria2 ({self._binary})"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of aria2c, None before the first job."""
+        return self._daemon.pid if self._daemon else None
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Queue them; they are handed over in one request with the next poll."""
+        self._queued += jobs
+
+    def poll(self) -> list[Tiding]:
+        """See `Transport`."""
+        tidings = self._hand_over()
+        if self._live:
+            tidings += self._listen()
+        return tidings
+
+    def stop(self, job_id: str) -> None:
+        """See `Transport`."""
+        self._queued = [job for job in self._queued if job.id != job_id]
+        live = next((each for each in self._live.values() if each.job.id == job_id), None)
+        if live is not None:
+            self._halt(live)
+
+    def close(self) -> None:
+        """See `Transport`."""
+        self._queued.clear()
+        self._live.clear()
+        self._closed = True
+        if self._daemon is not None:
+            self._daemon.stop()
+            self._daemon = None
+        (self._scratch / "authorities.pem").unlink(missing_ok=True)
+
+    # Handing over
+
+    def _hand_over(self) -> list[Tiding]:
+        jobs, self._queued = self._queued, []
+        tidings, ready = [], []
+        for job in jobs:
+            try:
+                made = self._prepare(job)
+            except AssetsError as error:
+                made = Tiding(job.id, 0, job.size_bytes, 0, 0, 0.0, 0, error=error)
+            if isinstance(made, Tiding):
+                tidings.append(made)
+            else:
+                ready.append(made)
+        if ready:
+            tidings += self._add(ready)
+        return tidings
+
+    def _prepare(self, job: Job) -> Tiding | tuple[Live, Call]:
+        """What there is to do for a job, after a look at what an earlier run left."""
+        partial, pin = Partial(job.into), pin_of(job)
+        plain = any(origin_of(url) in self._plain for url in job.urls)
+        try:
+            left = partial.resume(pin)
+            if job.size_bytes == 0:
+                os.close(os.open(job.into, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                return Tiding(job.id, 0, 0, 0, 0, 0.0, 0, done=True)
+            if left is not None and left.complete:
+                return Tiding(job.id, left.size_bytes, left.size_bytes, left.size_bytes, 0, 0.0, 0, done=True)
+            length = left.piece_bytes if left else orders.piece_bytes(job, plain=plain)
+            call = orders.order(job, self._network, length=length, plain=plain, metalink=self._ready_daemon_reads_metalink())
+            if left is None and pin.size_bytes is not None:
+                # From the first byte on it is known whose bytes these are.
+                partial.write_journal(Journal(pin, length, empty_bits(pin.size_bytes, length)))
+        except OSError as error:
+            raise of_disk(job, error) from error
+        return Live(job, "", partial, left.done_bytes if left else 0, plain), call
+
+    def _add(self, ready: Sequence[tuple[Live, Call]]) -> list[Tiding]:
+        daemon, tidings = self._running(), []
+        results = daemon.rpc.calls([call for _, call in ready], repeatable=False)
+        for (live, _), result in zip(ready, results, strict=True):
+            if isinstance(result, Refused):
+                error = AssetFailed(live.job.id, f"aria2 does not take the job: {result.said}")
+                tidings.append(live.tiding(error=error))
+                continue
+            live.gid = str(result[0] if isinstance(result, list) and result else result)
+            self._live[live.gid] = live
+        self._heard_at = time.monotonic()
+        return tidings
+
+    def _running(self) -> Daemon:
+        if self._closed:
+            raise EngineFailed("this transport is closed")
+        if self._daemon is None:
+            options = orders.conf(
+                self._network, scratch=self._scratch, limit_rate=self._limit_rate, files_at_once=self._files, log=self._log
+            )
+            self._daemon = Daemon(self._binary, options, scratch=self._scratch, inherit_fds=self._inherit)
+            said = self._daemon.rpc.call("getVersion")
+            if isinstance(said, dict):
+                self._version = str(said.get("version", ""))
+                self._metalink = "Metalink" in said.get("enabledFeatures", [])
+        return self._daemon
+
+    def _ready_daemon_reads_metalink(self) -> bool:
+        self._running()
+        return self._metalink
+
+    # Listening
+
+    def _listen(self) -> list[Tiding]:
+        active, stopped = (
+            read_rows(each) for each in self._ask([Call("tellActive", (KEYS,)), Call("tellStopped", (0, 1000, KEYS))])
+        )
+        tidings, now = [], time.monotonic()
+        if active or stopped:
+            self._heard_at = now
+        elif now - self._heard_at > self._stall_s:
+            raise EngineFailed(f"aria2c does nothing for {self._stall_s:.0f} s")
+        ended = [row for row in stopped if row.status in _ENDED]
+        if ended:
+            self._ask([Call("removeDownloadResult", (row.gid,)) for row in ended])
+        for row in ended:
+            live = self._live.pop(row.gid, None)
+            if live is not None:
+                live.row = row
+                tidings.append(self._ended(live, row))
+        for row in active:
+            if (live := self._live.get(row.gid)) is not None:
+                live.hear(row)
+        return tidings + [self._watched(live, now) for live in list(self._live.values())]
+
+    def _watched(self, live: Live, now: float) -> Tiding:
+        if live.row is None or now - live.moved_at <= self._stall_s:
+            return live.tiding()
+        self._halt(live)
+        self._plain.update(map(origin_of, live.job.urls))
+        return live.tiding(
+            error=NetworkFailed(live.job.id, f"stalled: no byte from {shown_source(live.job)} for {self._stall_s:.0f} s")
+        )
+
+    def _ended(self, live: Live, row: Row) -> Tiding:
+        if row.status == "complete":
+            error = _unfinished(live)
+            if error is None:
+                live.keep(complete=True)
+                return live.tiding(done=True)
+            return live.tiding(error=error)
+        live.keep()
+        if row.code in _STUMBLES and not live.plain:
+            self._plain.update(map(origin_of, live.job.urls))
+        return live.tiding(error=of_aria2(live.job, row.code, row.said))
+
+    def _halt(self, live: Live) -> None:
+        """Take a job from aria2; returns when its files are closed and its control file is written."""
+        self._live.pop(live.gid, None)
+        self._ask([Call("forceRemove", (live.gid,))])
+        deadline = time.monotonic() + _STOP_S
+        while time.monotonic() < deadline:
+            (result,) = self._ask([Call("tellStatus", (live.gid, KEYS))])
+            rows = read_rows([result])
+            if not rows or rows[0].status in _ENDED:
+                if rows:
+                    live.row = rows[0]
+                    live.keep()
+                    self._ask([Call("removeDownloadResult", (live.gid,))])
+                return
+            time.sleep(_LOOK_S)
+        self._lose()
+        raise EngineFailed(f"aria2c does not end a transfer within {_STOP_S:.0f} s")
+
+    def _ask(self, calls: Iterable[Call]) -> list[object | Refused]:
+        daemon = self._daemon
+        if daemon is None:
+            raise EngineFailed("aria2c is gone")
+        try:
+            return daemon.rpc.calls(list(calls))
+        except EngineFailed as error:
+            words = daemon.last_words()
+            ended = not daemon.alive
+            self._lose()
+            if ended:
+                raise EngineFailed(f"aria2c ended by itself{': ' + words if words else ''}") from error
+            raise
+
+    def _lose(self) -> None:
+        """aria2c is of no use any more: nothing of it may go on writing."""
+        self._live.clear()
+        if self._daemon is not None:
+            self._daemon.stop()
+            self._daemon = None
+
+
+def _unfinished(live: Live) -> AssetsError | None:
+    """Why a transfer that aria2 calls complete is not."""
+    job = live.job
+    try:
+        size_bytes = job.into.lstat().st_size
+    except OSError as error:
+        return of_disk(job, error)
+    if live.partial.control.exists():
+        return NetworkFailed(job.id, "aria2 says complete and keeps its control file")
+    if job.size_bytes is not None and size_bytes != job.size_bytes:
+        return NetworkFailed(job.id, f"{shown_source(job)} sent {size_bytes} of {job.size_bytes} bytes")
+    return None

@@ -1,0 +1,195 @@
+"""One private aria2c: started on a port of its own, held by a secret that no other user can read, ended without leaving anything.
+
+scratch/aria2.conf      0600, all options and the secret; removed as soon as aria2c has read it
+scratch/aria2.out       0600, what aria2c says; the last lines explain a failure; removed at the end
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from conda_assets.errors import EngineFailed
+from conda_assets.transport.rpc import Rpc
+
+__all__ = ["Daemon"]
+
+_START_S = 15.0
+_TRIES = 5
+# A server may send a header of any size, and aria2 keeps all of it (300 MB of header: 520 MiB). Sixteen connections and 10,000
+# jobs need less than 300 MiB.
+_MEMORY_BYTES = 1 << 30
+_LISTENING = re.compile(r"IPv4 RPC: listening on TCP port (\d+)")
+_REFUSED = re.compile(r"IPv4 RPC: failed to bind")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_ADDRESS = re.compile(r"\b\w+://\S+")
+
+
+class Daemon:
+    """A running aria2c. `options`: lines of its conf file, without those that concern the RPC."""
+
+    def __init__(self, binary: Path, options: Mapping[str, str], *, scratch: Path, inherit_fds: Sequence[int] = ()) -> None:
+        self._binary, self._options, self._inherit = binary, dict(options), tuple(inherit_fds)
+        self._conf, self._out = scratch / "aria2.conf", scratch / "aria2.out"
+        self._process, self.rpc = self._start()
+
+    @property
+    def pid(self) -> int:
+        """The process id of aria2c."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """aria2c has not ended."""
+        return self._process.poll() is None
+
+    def last_words(self) -> str:
+        """What aria2c said at last, without addresses, for a message."""
+        with contextlib.suppress(OSError):
+            text = _COLOUR.sub("", self._out.read_text(encoding="utf-8", errors="replace"))
+            lines = [line.strip() for line in text.splitlines() if "ERROR" in line or "Exception" in line or "rror" in line]
+            return _ADDRESS.sub("…", " / ".join(lines[-2:]))
+        return ""
+
+    def stop(self) -> None:
+        """End aria2c, with its progress saved; returns when the process is gone. Safe to call twice."""
+        self.rpc.close()
+        # SIGTERM saves the state within 0.06 s, the RPC's `shutdown` takes 3 to 4 s over the same. A group, because the binary
+        # may be a script around the real one.
+        for send, patience_s in ((signal.SIGTERM, 5.0), (getattr(signal, "SIGKILL", signal.SIGTERM), 60.0)):
+            self._signal(send)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience_s)
+                break
+        for path in (self._conf, self._out):
+            path.unlink(missing_ok=True)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, number)
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], Rpc]:
+        said = ""
+        for _ in range(_TRIES):
+            port, secret = _free_port(), secrets.token_hex(32)
+            process = self._spawn(port, secret)
+            try:
+                said = self._wait_for_port(process, port)
+            except BaseException:
+                _kill(process)
+                raise
+            finally:
+                self._conf.unlink(missing_ok=True)
+            if not said:
+                return process, Rpc(port, secret)
+            _kill(process)
+        self._out.unlink(missing_ok=True)
+        raise EngineFailed(f"{self._binary} does not start: {said}")
+
+    def _spawn(self, port: int, secret: str) -> subprocess.Popen[bytes]:
+        lines = {
+            **self._options,
+            "enable-rpc": "true",
+            "rpc-listen-port": str(port),
+            "rpc-secret": secret,
+            "rpc-listen-all": "false",
+            "rpc-allow-origin-all": "false",
+            "rpc-save-upload-metadata": "false",
+            "rpc-max-request-size": "8M",
+            "stop-with-process": str(os.getpid()),
+        }
+        _write_private(self._conf, "".join(f"{key}={_one_line(key, value)}\n" for key, value in lines.items()))
+        _write_private(self._out, "")
+        with self._out.open("ab") as out:
+            try:
+                process = subprocess.Popen(
+                    [str(self._binary), f"--conf-path={self._conf}"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._conf.parent,
+                    env=_environment(),
+                    # Ctrl-C in the terminal must not end it before its state is saved.
+                    start_new_session=True,
+                    pass_fds=self._inherit,
+                )
+            except OSError as error:
+                self._conf.unlink(missing_ok=True)
+                raise EngineFailed(f"{self._binary} does not start: {error.strerror or error}") from error
+        _bound_memory(process.pid)
+        return process
+
+    def _wait_for_port(self, process: subprocess.Popen[bytes], port: int) -> str:
+        """Empty when it listens, else why it does not.
+
+        It goes on without IPv4 when the port was taken meanwhile, so a successful connection proves nothing: the one who
+        answers may be another user's program, and would be given the secret. Its own word counts.
+        """
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            said = self._out.read_text(encoding="utf-8", errors="replace")
+            if (match := _LISTENING.search(said)) and int(match[1]) == port:
+                return ""
+            if _REFUSED.search(said):
+                return f"port {port} was taken"
+            if process.poll() is not None:
+                return (
+                    self.last_words()
+                    or f"it ended at once with status {process.returncode}: {_COLOUR.sub('', said).strip()[:300]}"
+                )
+            time.sleep(0.005)
+        return f"it does not listen within {_START_S:.0f} s"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without proxies (the ones to use are told per job) and in English (its messages are read)."""
+    kept = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy") and key != "LANGUAGE"}
+    return {**kept, "LC_ALL": "C"}
+
+
+def _one_line(key: str, value: str) -> str:
+    if any(ord(sign) < 32 for sign in value):
+        raise EngineFailed(f"the value of {key} has a control character")
+    return value
+
+
+def _write_private(path: Path, content: str) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+
+
+def _bound_memory(pid: int) -> None:
+    if sys.platform == "linux":
+        import resource  # not on every system
+
+        with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

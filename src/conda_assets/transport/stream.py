@@ -1,0 +1,240 @@
+"""One file over one connection, written from the front; what a thread of the pool does."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from conda_assets.errors import AssetFailed, AssetsError, NetworkFailed, NotTheFile, UpstreamChanged
+from conda_assets.transport import Job, Tiding, pieces
+from conda_assets.transport.failures import of_disk
+from conda_assets.transport.live import pin_of
+from conda_assets.transport.partial import Journal, Partial
+from conda_assets.web.failures import is_recoded, of_status, retry_after_s
+
+if TYPE_CHECKING:
+    from conda_assets.web.exchange import Exchange, Web
+    from conda_assets.web.wire import Wire
+
+__all__ = ["Pace", "Stream"]
+
+_PIECE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18
+_JOURNAL_S = 0.5
+# Fewer bytes in such a time, and the server counts as dead.
+_WINDOW_S, _WINDOW_BYTES = 30.0, 30 * 1024
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-\d+/(\d+|\*)")
+
+
+class Pace:
+    """A limit that several threads share. `bytes_per_s`: None for none."""
+
+    def __init__(self, bytes_per_s: int | None) -> None:
+        self.bytes_per_s, self._free_at, self._lock = bytes_per_s, 0.0, threading.Lock()
+
+    def wait(self, count: int, stopping: threading.Event) -> None:
+        """Return when that many bytes may have come, or at once when it is time to stop."""
+        if not self.bytes_per_s:
+            return
+        with self._lock:
+            self._free_at = max(self._free_at, time.monotonic()) + count / self.bytes_per_s
+            left = self._free_at - time.monotonic()
+        stopping.wait(max(0.0, left))
+
+
+class _Stopped(Exception):
+    """The driver wants this transfer to end."""
+
+
+@dataclass(eq=False)
+class Stream:
+    """A transfer. One thread runs it, another one reads what is known of it and may stop it."""
+
+    job: Job
+    web: Web
+    wire: Wire
+    pace: Pace
+    stopping: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    started: bool = False
+    done: bool = False
+    error: AssetsError | None = None
+    crash: BaseException | None = None
+    _at: int = 0
+    _fetched: int = 0
+    _active: bool = False
+    _speed: tuple[float, int] = (0.0, 0)
+    _bytes_per_s: float = 0.0
+
+    def run(self) -> None:
+        """Bring the file; how it went stands in `done`, `error` and `crash`."""
+        self.started = True
+        try:
+            if not self.stopping.is_set():
+                self._bring()
+                self.done = True
+        except _Stopped:
+            pass
+        except AssetsError as error:
+            # A connection that we cut ourselves fails like any other.
+            self.error = None if self.stopping.is_set() else error
+        except OSError as error:
+            self.error = of_disk(self.job, error)
+        except BaseException as error:  # noqa: BLE001 - a thread's last line: the driver raises it
+            self.crash = error
+        finally:
+            self._active = False
+            self.ended.set()
+
+    def stop(self) -> None:
+        """Ask it to end; `ended` says when nobody writes the file any more."""
+        self.stopping.set()
+        self.wire.cut()
+
+    def tiding(self) -> Tiding:
+        """What is known now."""
+        now, (then, before) = time.monotonic(), self._speed
+        if now - then >= 1.0:
+            self._bytes_per_s = (self._fetched - before) / (now - then) if then else 0.0
+            self._speed = now, self._fetched
+        over = self.ended.is_set()
+        return Tiding(
+            id=self.job.id,
+            done_bytes=self._at,
+            size_bytes=self.job.size_bytes,
+            front_bytes=self._at,
+            fetched_bytes=self._fetched,
+            bytes_per_s=0.0 if over else self._bytes_per_s,
+            connections=int(self._active),
+            done=self.done,
+            error=self.error,
+        )
+
+    def _bring(self) -> None:
+        job = self.job
+        partial, pin = Partial(job.into), pin_of(job)
+        left = partial.resume(pin)
+        self._at = left.front_bytes if left else 0
+        if left is not None and left.complete:
+            return
+        descriptor = os.open(job.into, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            # From here on aria2's control file would speak of another file.
+            self._keep(partial, file.fileno())
+            partial.control.unlink(missing_ok=True)
+            if job.size_bytes != 0:
+                self._from_any(partial, file.fileno())
+            os.ftruncate(file.fileno(), self._at)
+            self._keep(partial, file.fileno())
+
+    def _from_any(self, partial: Partial, descriptor: int) -> None:
+        """From the first URL that serves.
+
+        Raises:
+            AssetsError: of all of them, one that is worth another try before the others.
+        """
+        errors: list[AssetsError] = []
+        for url in self.job.urls:
+            try:
+                return self._from(url, partial, descriptor)
+            except AssetFailed as error:
+                if self.stopping.is_set():
+                    raise _Stopped from error
+                self._keep(partial, descriptor)
+                errors.append(error)
+        raise next((error for error in errors if error.retryable), errors[0])
+
+    def _from(self, url: str, partial: Partial, descriptor: int) -> None:
+        job = self.job
+        secret = dict(job.headers) if url == job.urls[0] else {}
+        headers = self._range() if self._at else {}
+        with self.web.get(job.id, url, headers, secret=secret, wire=self.wire) as answer:
+            if answer.status == 416 and headers:
+                # Either the file shrank, or the server refuses ranges: from the start it says which.
+                self._at = 0
+                return self._from(url, partial, descriptor)
+            expected = self._check(answer)
+            os.ftruncate(descriptor, self._at)
+            self._active = True
+            self._write(answer, partial, descriptor)
+        if expected is not None and self._at != expected:
+            raise NetworkFailed(job.id, f"{answer.host} ended after {self._at} of {expected} bytes")
+        return None
+
+    def _range(self) -> dict[str, str]:
+        headers = {"Range": f"bytes={self._at}-"}
+        # A mirror has validators of its own.
+        condition = (self.job.etag or self.job.modified) if len(self.job.urls) == 1 else None
+        return {**headers, "If-Range": condition} if condition else headers
+
+    def _check(self, answer: Exchange) -> int | None:
+        """The size that the file will have, after a look at what the answer says of itself; None where it does not say."""
+        job, host, headers = self.job, answer.host, answer.headers
+        if answer.status not in (200, 206):
+            raise of_status(job.id, answer.status, host, retry_after_s(headers.get("Retry-After")))
+        if is_recoded(answer.url, headers.get("Content-Encoding")):
+            raise NotTheFile(job.id, f"{host} sends the file compressed ({headers.get('Content-Encoding')})")
+        if len(job.urls) == 1 and _differs(job, headers):
+            raise UpstreamChanged(job.id, f"{host} has another version of the file now")
+        total: int | None = None
+        if answer.status == 206:
+            match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+            if match is None or int(match[1]) != self._at:
+                raise NetworkFailed(job.id, f"{host} sends another part of the file than it was asked for")
+            total = None if match[2] == "*" else int(match[2])
+        else:
+            self._at = 0
+            if headers.get("Content-Length", "").isdigit() and "Transfer-Encoding" not in headers:
+                total = int(headers["Content-Length"])
+        if total is not None and job.size_bytes is not None and total != job.size_bytes:
+            raise UpstreamChanged(job.id, f"{host} announces {total} bytes now, it were {job.size_bytes}")
+        return job.size_bytes if job.size_bytes is not None else total
+
+    def _write(self, answer: Exchange, partial: Partial, descriptor: int) -> None:
+        kept_at = window_at = time.monotonic()
+        window_bytes = 0
+        for block in answer.blocks(_BLOCK_BYTES):
+            if self.stopping.is_set():
+                raise _Stopped
+            if self.job.size_bytes is not None and self._at + len(block) > self.job.size_bytes:
+                raise UpstreamChanged(self.job.id, f"{answer.host} sends more than {self.job.size_bytes} bytes")
+            view = memoryview(block)
+            while view:
+                written = os.pwrite(descriptor, view, self._at)
+                self._at, view = self._at + written, view[written:]
+            self._fetched += len(block)
+            window_bytes += len(block)
+            now = time.monotonic()
+            if now - kept_at >= _JOURNAL_S:
+                kept_at = now
+                self._keep(partial, descriptor)
+            if now - window_at >= _WINDOW_S:
+                if window_bytes < _WINDOW_BYTES and not self.pace.bytes_per_s:
+                    raise NetworkFailed(self.job.id, f"{answer.host}: slower than 1 kB/s")
+                window_at, window_bytes = now, 0
+            self.pace.wait(len(block), self.stopping)
+
+    def _keep(self, partial: Partial, descriptor: int) -> None:
+        """Write the journal, the data before it: it is then true even after a power cut."""
+        pin = pin_of(self.job)
+        if pin.size_bytes is None or pin.size_bytes == 0:
+            return
+        os.fsync(descriptor)
+        whole = self._at == pin.size_bytes
+        count = pieces.count_pieces(self._at, _PIECE_BYTES) if whole else self._at // _PIECE_BYTES
+        bits = pieces.with_pieces(pieces.empty_bits(pin.size_bytes, _PIECE_BYTES), range(count))
+        partial.write_journal(Journal(pin, _PIECE_BYTES, bits, synced=True))
+
+
+def _differs(job: Job, headers: Mapping[str, str]) -> bool:
+    """The answer is about another version than the one that was probed, as far as both say."""
+    etag = headers.get("ETag", "")
+    if job.etag and etag.startswith('"'):
+        return etag != job.etag
+    modified = headers.get("Last-Modified")
+    return bool(not job.etag and job.modified and modified and modified != job.modified)

@@ -1,0 +1,205 @@
+"""One HTTP exchange at a time, over requests: redirects without leaks, time limits that hold, failures as our errors.
+
+What requests alone does not do: an answer that comes one byte a second ends in time, a reader in another thread is woken up
+at once, a header for one host never reaches another, https never leads to http, and nothing is read from ~/.netrc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import requests
+
+from conda_assets.errors import AssetFailed, InsecureRedirect, NetworkFailed
+from conda_assets.model import shown_url
+from conda_assets.settings import Network
+from conda_assets.web import failures
+from conda_assets.web.reach import authorities, origin_of, proxy_for
+from conda_assets.web.wire import TROUBLE, Adapter, Wire, told_apart
+
+__all__ = ["Exchange", "Web"]
+
+_MOST_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Exchange:
+    """An answer whose body has not been read yet. `url`: where redirects ended; `same_host`: on the origin that was asked.
+
+    Closing it hangs up, unless the body was read to its end.
+    """
+
+    def __init__(self, asset: str, response: requests.Response, wire: Wire, *, same_host: bool) -> None:
+        self._asset, self._response, self._wire = asset, response, wire
+        self.url = str(response.url)
+        self.status = response.status_code
+        self.same_host = same_host
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def host(self) -> str:
+        """Who answered, for messages."""
+        return urlsplit(self.url).hostname or self.url
+
+    def blocks(self, most_bytes: int) -> Iterator[bytes]:
+        """The body as it arrives, without decoding; no block is empty or larger than `most_bytes`.
+
+        Raises:
+            NetworkFailed: a cut, or silence for longer than the read timeout.
+        """
+        raw = self._response.raw
+        # read1 gives what is there; older urllib3 has it not, and waits for a whole block: a small one then.
+        read1 = getattr(raw, "read1", None)
+        try:
+            while block := read1(most_bytes) if read1 is not None else raw.read(min(most_bytes, 1 << 14)):
+                yield block
+        except TROUBLE as error:
+            raise _mapped(self._asset, self.url, error) from error
+
+    def abort(self) -> None:
+        """Wake up whoever reads; safe from another thread."""
+        self._wire.cut()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._response.close()
+
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+
+class Web:
+    """A pool of connections and the way to use it; safe for several threads."""
+
+    def __init__(self, network: Network, *, connections: int = 16) -> None:
+        trusted = authorities(network, os.environ)
+        self._network = network
+        self._verify: bool | str = network.verify is not False and (str(trusted) if trusted else True)
+        self._adapter = Adapter(connections)
+
+    def get(
+        self,
+        asset: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        secret: Mapping[str, str] | None = None,
+        limit_s: float | None = None,
+        wire: Wire | None = None,
+    ) -> Exchange:
+        """Ask for a URL and follow its redirects; the answer may have any status but a redirect's.
+
+        Args:
+            secret: headers for the origin of `url` only; once a redirect has left it they are never sent again.
+            limit_s: until the answer's header is there, all redirects together; default: the connect and read timeouts.
+            wire: given by whoever wants to `cut` it from another thread while this waits.
+
+        Raises:
+            NetworkFailed: no answer, or not in time.
+            TlsFailed: the certificate or the handshake.
+            InsecureRedirect: to http, to another scheme, or too many.
+        """
+        if not origin_of(url)[1]:
+            raise AssetFailed(asset, "the URL names no host")
+        wire = wire or Wire()
+        wire.late = False
+        limit = limit_s or self._network.connect_timeout_s + self._network.read_timeout_s
+        alarm = threading.Timer(limit, wire.cut, kwargs={"late": True})
+        alarm.daemon = True
+        alarm.start()
+        try:
+            return self._follow(asset, url, headers, dict(secret or {}), wire)
+        except AssetFailed:
+            if wire.late:
+                host = urlsplit(url).hostname or ""
+                raise NetworkFailed(asset, f"{host} has not answered within {limit:.0f} s") from None
+            raise
+        finally:
+            alarm.cancel()
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        self._adapter.close()
+
+    def _follow(self, asset: str, url: str, headers: Mapping[str, str], secret: Mapping[str, str], wire: Wire) -> Exchange:
+        same_host, session = True, self._session()
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._send(session, asset, url, {**headers, **(secret if same_host else {})}, wire)
+            location = response.headers.get("Location")
+            if response.status_code not in _REDIRECTS or not location:
+                return Exchange(asset, response, wire, same_host=same_host)
+            response.close()
+            target = _redirected(asset, url, location)
+            same_host = same_host and origin_of(target) == origin_of(url)
+            url = target
+        raise InsecureRedirect(asset, f"more than {_MOST_REDIRECTS} redirects, the last to {shown_url(url)}")
+
+    def _session(self) -> requests.Session:
+        """Cookies for one chain of redirects, which some sites want; connections are shared through the adapter."""
+        session = requests.Session()
+        session.trust_env = False
+        session.adapters.clear()
+        session.mount("http://", self._adapter)
+        session.mount("https://", self._adapter)
+        return session
+
+    def _send(self, session: requests.Session, asset: str, url: str, headers: Mapping[str, str], wire: Wire) -> requests.Response:
+        proxy = proxy_for(url, self._network.proxies)
+        given = {"User-Agent": self._network.user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
+        session.headers.clear()
+        try:
+            with wire.tapped():
+                return session.get(
+                    url,
+                    headers=given,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(self._network.connect_timeout_s, self._network.read_timeout_s),
+                    proxies={urlsplit(url).scheme: proxy} if proxy else {},
+                    verify=self._verify,
+                    cert=self._network.client_cert,
+                )
+        except TROUBLE as error:
+            raise _mapped(asset, url, error) from error
+
+
+def _redirected(asset: str, url: str, location: str) -> str:
+    """Where a redirect leads, without user and fragment.
+
+    Raises:
+        InsecureRedirect: from https to something else, or to a scheme that is not HTTP.
+    """
+    # Servers send UTF-8 there, which http.client reads as latin-1.
+    with contextlib.suppress(UnicodeError):
+        location = location.encode("latin-1").decode("utf-8")
+    before = origin_of(url)
+    try:
+        target = urldefrag(urljoin(url, location)).url
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise InsecureRedirect(asset, f"{before[1]} redirects to something that is no URL") from error
+    target = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    after = origin_of(target)
+    if after[0] not in ("http", "https") or not after[1]:
+        raise InsecureRedirect(asset, f"{before[1]} redirects to {shown_url(target)!r}, which is not HTTP")
+    if before[0] == "https" and after[0] == "http":
+        raise InsecureRedirect(asset, f"{before[1]} redirects from https to http ({shown_url(target)})")
+    return target
+
+
+def _mapped(asset: str, url: str, error: Exception) -> AssetFailed:
+    """Everything that requests and urllib3 raise, told apart by kind and not by text where that is possible."""
+    host = urlsplit(url).hostname or shown_url(url)
+    kind, detail = told_apart(error)
+    if kind == "tls":
+        return failures.of_tls(asset, host, error)
+    if kind == "url":
+        return AssetFailed(asset, f"{shown_url(url)} cannot be asked for: {detail}")
+    return NetworkFailed(asset, f"{host}: {detail}")
