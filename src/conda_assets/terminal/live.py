@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -140,7 +141,8 @@ class Live:
         with self._state:
             # Where it stopped stays readable above the error.
             if broken and self._tally.is_busy:
-                self._scrolled.append(((total_line(self._tally.totals(self._clock()), columns - 1), Tone.PLAIN),))
+                reached = replace(self._tally.totals(self._clock()), rate=0.0, left_s=None)
+                self._scrolled.append(((total_line(reached, columns - 1), Tone.PLAIN),))
         self._show(self._screen, self._scrolled, [], columns)
 
     def _show(self, screen: Screen, scrolled: list[Line], lines: list[Line], columns: int) -> None:
