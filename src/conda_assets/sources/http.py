@@ -114,9 +114,6 @@ def _ask(web: Web, asset: Asset, url: str, secret: Mapping[str, str]) -> tuple[E
         with web.get(asset.name, url, headers, secret=secret) as answer:
             status = answer.status
             if status == 206 and (said := _of_range(answer)) is not None:
-                # Read to its end, so that the connection can be used again.
-                for _ in answer.blocks(1 << 10):
-                    pass
                 return answer, said
             if status == 200:
                 return answer, _Said(_length(answer), resumable=False)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import requests
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
 from conda_assets.errors import AssetFailed, InsecureRedirect, NetworkFailed
 from conda_assets.model import shown_url
@@ -24,13 +25,14 @@ from conda_assets.web.wire import TROUBLE, Adapter, Wire, told_apart
 __all__ = ["Exchange", "Web"]
 
 _MOST_REDIRECTS = 10
+_SHORT_BYTES, _LEAVE_S = 1 << 14, 2.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Exchange:
     """An answer whose body has not been read yet. `url`: where redirects ended; `same_host`: on the origin that was asked.
 
-    Closing it hangs up, unless the body was read to its end.
+    Closing it hangs up, unless the rest of the body is short.
     """
 
     def __init__(self, asset: str, response: requests.Response, wire: Wire, *, same_host: bool) -> None:
@@ -65,8 +67,8 @@ class Exchange:
         self._wire.cut()
 
     def close(self) -> None:
-        """Hang up."""
-        self._response.close()
+        """Let go of it: a body that was not read is not wanted."""
+        _leave(self._response, self._wire)
 
     def __enter__(self) -> Exchange:
         return self
@@ -111,63 +113,75 @@ class Web:
         wire = wire or Wire()
         wire.late = False
         limit = limit_s or self._network.connect_timeout_s + self._network.read_timeout_s
-        alarm = threading.Timer(limit, wire.cut, kwargs={"late": True})
-        alarm.daemon = True
-        alarm.start()
         try:
-            return self._follow(asset, url, headers, dict(secret or {}), wire)
+            with _alarm(wire, limit):
+                return self._follow(asset, url, headers, dict(secret or {}), wire)
         except AssetFailed:
             if wire.late:
                 host = urlsplit(url).hostname or ""
                 raise NetworkFailed(asset, f"{host} has not answered within {limit:.0f} s") from None
             raise
-        finally:
-            alarm.cancel()
 
     def close(self) -> None:
         """Hang up everywhere."""
         self._adapter.close()
 
     def _follow(self, asset: str, url: str, headers: Mapping[str, str], secret: Mapping[str, str], wire: Wire) -> Exchange:
-        same_host, session = True, self._session()
+        # Some sites give a cookie with a redirect and want it back.
+        same_host, cookies = True, RequestsCookieJar()
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._send(session, asset, url, {**headers, **(secret if same_host else {})}, wire)
+            response = self._send(cookies, asset, url, {**headers, **(secret if same_host else {})}, wire)
             location = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not location:
                 return Exchange(asset, response, wire, same_host=same_host)
-            response.close()
+            _leave(response, wire)
             target = _redirected(asset, url, location)
             same_host = same_host and origin_of(target) == origin_of(url)
             url = target
         raise InsecureRedirect(asset, f"more than {_MOST_REDIRECTS} redirects, the last to {shown_url(url)}")
 
-    def _session(self) -> requests.Session:
-        """Cookies for one chain of redirects, which some sites want; connections are shared through the adapter."""
-        session = requests.Session()
-        session.trust_env = False
-        session.adapters.clear()
-        session.mount("http://", self._adapter)
-        session.mount("https://", self._adapter)
-        return session
-
-    def _send(self, session: requests.Session, asset: str, url: str, headers: Mapping[str, str], wire: Wire) -> requests.Response:
+    def _send(
+        self, cookies: RequestsCookieJar, asset: str, url: str, headers: Mapping[str, str], wire: Wire
+    ) -> requests.Response:
+        """One request through the adapter: a session would look at where a redirect leads, and read all of its body."""
         proxy = proxy_for(url, self._network.proxies)
         given = {"User-Agent": self._network.user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
-        session.headers.clear()
         try:
+            request = requests.Request("GET", url, headers=given, cookies=cookies).prepare()
             with wire.tapped():
-                return session.get(
-                    url,
-                    headers=given,
+                response = self._adapter.send(
+                    request,
                     stream=True,
-                    allow_redirects=False,
                     timeout=(self._network.connect_timeout_s, self._network.read_timeout_s),
-                    proxies={urlsplit(url).scheme: proxy} if proxy else {},
+                    proxies={urlsplit(url).scheme.lower(): proxy} if proxy else {},
                     verify=self._verify,
                     cert=self._network.client_cert,
                 )
+            extract_cookies_to_jar(cookies, request, response.raw)
+            return response
         except TROUBLE as error:
             raise _mapped(asset, url, error) from error
+
+
+def _leave(response: requests.Response, wire: Wire) -> None:
+    """Let go of an answer whose body is not wanted; a short one is read, so that the connection can be used again."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) <= _SHORT_BYTES:
+        with contextlib.suppress(*TROUBLE), _alarm(wire, _LEAVE_S):
+            response.raw.read(decode_content=False)
+    response.close()
+
+
+@contextlib.contextmanager
+def _alarm(wire: Wire, seconds: float) -> Iterator[None]:
+    """Cut the wire when this lasts longer."""
+    timer = threading.Timer(seconds, wire.cut, kwargs={"late": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _redirected(asset: str, url: str, location: str) -> str:
