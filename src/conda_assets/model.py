@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from conda_assets.errors import AssetsError
 
 __all__ = [
+    "ENGINES",
     "Asset",
     "Health",
     "LinkMode",
@@ -46,6 +47,10 @@ __all__ = [
 
 #: Where assets stand below a prefix (the contract's `root: prefix`).
 PREFIX_FOLDER = PurePosixPath("share/assets")
+
+
+#: Who may make an environment; `auto`: whoever is there, else the embedded one.
+ENGINES = ("auto", "conda", "mamba", "micromamba", "rattler")
 
 
 class Root(str, Enum):
@@ -304,7 +309,8 @@ def last_part(url: str) -> str:
 def shown_size(count: float) -> str:
     """Bytes for people, in powers of 1000 as browsers show them: `548.1 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
+        # 999,960 bytes would be rounded up to "1000.0 kB".
+        if abs(count) < (1000 if unit == "B" else 999.95):
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"

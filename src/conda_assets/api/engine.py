@@ -11,7 +11,6 @@ from conda_assets.events import Noted, Observer
 from conda_assets.settings import Settings
 from conda_assets.store import Store
 from conda_assets.transport import Transport
-from conda_assets.transport.aria2 import Aria2
 from conda_assets.transport.locate import Found, find_aria2c
 
 __all__ = ["engine_found", "make_transport"]
@@ -39,16 +38,21 @@ def engine_found(settings: Settings, environ: Mapping[str, str]) -> Found | None
 
 def make_transport(settings: Settings, store: Store, environ: Mapping[str, str], watch: Observer) -> Transport:
     """Start the engine: aria2 where there is one, else plain HTTP, with a line that says how to get the fast one."""
+    # 60 ms: only when something really moves.
+    from conda_assets.transport.aria2 import Aria2
+    from conda_assets.transport.pool import Pool
+
     found = engine_found(settings, environ)
     if found is None:
         watch(Noted(_NO_ARIA2C, "warning"))
-        from conda_assets.transport.pool import Pool
-
         return Pool(settings.network, limit_rate=settings.limit_rate, files_at_once=settings.jobs)
-    return Aria2(
+    engine = Aria2(
         found.path,
         settings.network,
         scratch=Path(tempfile.mkdtemp(prefix="conda-assets-")),
         limit_rate=settings.limit_rate,
         inherit_fds=store.inherit_fds(),
     )
+    # Beside the first probe, not after it.
+    engine.wake()
+    return engine

@@ -190,11 +190,18 @@ class _Sync:
             if (error := self._refusal(asset)) is not None:
                 self._fail(asset, error)
             elif self._ledger and (placed := self._ledger.adopt(asset)):
+                path = place_of(self._target, placed)
+                self._watch(Finished(asset.name, State.KEPT, placed.size_bytes, 0, 0.0, str(path)))
                 because = "already there, with the right bytes"
                 self._outcomes[asset.name] = self._outcome(
-                    asset, State.KEPT, because=because, path=place_of(self._target, placed), size_bytes=placed.size_bytes,
-                    sha256=placed.sha256, link=placed.link,
-                )  # fmt: skip
+                    asset,
+                    State.KEPT,
+                    because=because,
+                    path=path,
+                    size_bytes=placed.size_bytes,
+                    sha256=placed.sha256,
+                    link=placed.link,
+                )
             else:
                 shared.setdefault(_key(asset), []).append(asset)
         return [Want(key, tuple(group)) for key, group in shared.items()]
@@ -232,9 +239,16 @@ class _Sync:
         seconds = (arrival.seconds if arrival else 0.0) + time.monotonic() - since
         count = arrival.bytes_fetched if arrival else 0
         self._outcomes[asset.name] = self._outcome(
-            asset, state, path=path, size_bytes=stored.size_bytes, sha256=stored.sha256, link=link, bytes_fetched=count,
-            seconds=seconds, source=arrival.source if arrival else None,
-        )  # fmt: skip
+            asset,
+            state,
+            path=path,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            link=link,
+            bytes_fetched=count,
+            seconds=seconds,
+            source=arrival.source if arrival else None,
+        )
         self._watch(Finished(asset.name, state, stored.size_bytes, count, seconds, str(path)))
 
     def _fail(self, asset: Asset, error: AssetsError) -> None:
@@ -247,9 +261,14 @@ class _Sync:
             return self._outcome(step.asset, state, because=step.because)
         placed = step.placed
         return self._outcome(
-            step.asset, state, because=step.because, path=place_of(self._target, placed), size_bytes=placed.size_bytes,
-            sha256=placed.sha256, link=placed.link,
-        )  # fmt: skip
+            step.asset,
+            state,
+            because=step.because,
+            path=place_of(self._target, placed),
+            size_bytes=placed.size_bytes,
+            sha256=placed.sha256,
+            link=placed.link,
+        )
 
     def _outcome(self, asset: Asset, state: State, *, source: str | None = None, **rest: object) -> Outcome:
         blank = Outcome(

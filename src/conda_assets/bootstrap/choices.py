@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conda_assets.model import ENGINES
+
 from conda_assets.bootstrap.script import activation_command
 
 __all__ = ["ENGINES", "Choices", "Created"]
-
-ENGINES = ("auto", "conda", "mamba", "micromamba", "rattler")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -16,9 +16,11 @@ from conda_assets import spec as specs
 from conda_assets.api import Options
 from conda_assets.cli.target import find_target
 from conda_assets.errors import FileMissing, UsageError
+from conda_assets.events import Observer
 from conda_assets.model import Report, Spec, Target, shown_url
 from conda_assets.settings import Settings, parse_rate
 from conda_assets.sources import read_text
+from conda_assets.terminal import drawing, say, width_of
 
 __all__ = ["Call", "exit_status"]
 
@@ -51,9 +53,9 @@ class Call:
         return bool(self.args.quiet or self.settings.quiet)
 
     @property
-    def width(self) -> int:
-        """Columns for tables."""
-        return shutil.get_terminal_size((100, 24)).columns
+    def width(self) -> int | None:
+        """Columns for tables; None where nobody looks and lines may be of any length."""
+        return width_of(self.out, self.environ)
 
     def spec(self) -> Spec:
         """The files of `-f`, or the default one; their warnings are said.
@@ -113,19 +115,25 @@ class Call:
         asked = getattr(self.args, "progress", None)
         return str(asked) if asked else ("none" if self.json or self.quiet else "auto")
 
+    def drawing(self) -> AbstractContextManager[Observer]:
+        """A listener that shows progress while the block runs."""
+        silent = self.quiet or (self.json and self.progress() == "none")
+        return drawing(self.progress(), self.err, quiet=silent, verbosity=self.args.verbose, environ=self.environ)
+
     def write(self, document: Mapping[str, object]) -> None:
         """The one JSON document."""
-        print(json.dumps(document, indent=2, ensure_ascii=False), file=self.out)
+        # ASCII only: whatever the encoding of a pipe is, it is the same document.
+        print(json.dumps(document, indent=2), file=self.out)
 
     def tell(self, text: str) -> None:
         """Data for people: standard output."""
         if text:
-            print(text, file=self.out)
+            say(self.out, text)
 
     def say(self, text: str) -> None:
         """Talk: standard error, silent with `-q`."""
         if text and not self.quiet:
-            print(text, file=self.err)
+            say(self.err, text)
 
     def again(self) -> str:
         """The command as it was typed, as far as it says what is meant."""
@@ -136,9 +144,9 @@ class Call:
             words += ["-f", source]
         return shlex.join(words)
 
-    def resume(self, target: Target | None = None, spec: Spec | None = None) -> str:
-        """The command that goes on from here."""
-        words = [*self.program.split(), "sync" if self.verb == "create" else self.verb]
+    def resume(self, target: Target | None = None, spec: Spec | None = None, *, verb: str = "") -> str:
+        """The command that goes on from here; `verb` where it is another one."""
+        words = [*self.program.split(), verb or ("sync" if self.verb == "create" else self.verb)]
         if target is not None and self.verb != "fetch":
             words += ["-p", str(target.prefix)]
         for source in spec.sources if spec else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from conda_assets.cli.document import plan_document, report_document
 from conda_assets.errors import Interrupted, UsageError
 from conda_assets.model import Health, Report, Spec, Target
 from conda_assets.receipt import read_receipt
-from conda_assets.terminal import drawing, plan_text, report_text, status_text
+from conda_assets.terminal import plan_text, report_text, say, status_text
 
 __all__ = ["run_fetch", "run_sync", "run_verify", "show_plan", "sync_into"]
 
@@ -50,7 +51,7 @@ def run_verify(call: Call) -> int:
     only = call.options().only
     if strange := sorted(set(only) - known - set(read_receipt(target.prefix))):
         raise UsageError(f"no asset {strange[0]!r} in {target.prefix}", "`conda assets list` names what is there")
-    with drawing(call.progress(), call.err, quiet=call.quiet, verbosity=call.args.verbose, environ=call.environ) as watch:
+    with call.drawing() as watch:
         report = api.verify(target, only=only, watch=watch)
     wrong = tuple(row.name for row in report.outcomes if row.state in (Health.DAMAGED, Health.MISSING))
     if call.args.repair and wrong and not call.args.dry_run:
@@ -59,14 +60,15 @@ def run_verify(call: Call) -> int:
     if call.json:
         call.write(report_document(report, success=status == 0))
     else:
-        call.tell(status_text(report, width=call.width))
+        mend = shlex.join([*call.program.split(), "verify", "--repair", "-p", str(target.prefix)])
+        call.tell(status_text(report, width=call.width, sync=mend))
     return status
 
 
 def sync_into(call: Call, spec: Spec, target: Target, options: Options) -> int:
     """Sync with progress, then the summary or the JSON; the exit status."""
     try:
-        with drawing(call.progress(), call.err, quiet=call.quiet, verbosity=call.args.verbose, environ=call.environ) as watch:
+        with call.drawing() as watch:
             report = api.sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
     except KeyboardInterrupt:
         raise Interrupted(call.resume(target, spec)) from None
@@ -78,14 +80,13 @@ def _answer(call: Call, report: Report, resume: str) -> int:
     if call.json:
         call.write(report_document(report, success=status == 0))
     else:
-        call.say(report_text(report, verbose=bool(call.args.verbose)))
+        call.say(report_text(report, verbose=bool(call.args.verbose), width=call.width))
     if status:
         names = ", ".join(row.name for row in report.failures)
-        print(f"Error: {len(report.failures)} of {len(report.outcomes)} assets failed: {names}", file=call.err)
+        lines = [f"Error: {len(report.failures)} of {len(report.outcomes)} assets failed: {names}"]
         if call.quiet or call.json:
-            for row in report.failures:
-                print(f"  {row.because}", file=call.err)
-        print(f"Hint: go on with `{resume}`", file=call.err)
+            lines += [f"  {row.because}" for row in report.failures]
+        say(call.err, "\n".join([*lines, f"Hint: go on with `{resume}`"]))
     return status
 
 

@@ -29,7 +29,7 @@ def run_status(call: Call) -> int:
     if call.json:
         call.write(report_document(report, success=fine))
     else:
-        call.tell(status_text(report, width=call.width))
+        call.tell(status_text(report, width=call.width, sync=call.resume(target, spec, verb="sync")))
     return 0 if fine else 3
 
 

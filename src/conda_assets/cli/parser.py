@@ -6,8 +6,8 @@ import argparse
 from typing import NoReturn
 
 from conda_assets import __version__
-from conda_assets.bootstrap.choices import ENGINES
 from conda_assets.errors import UsageError
+from conda_assets.model import ENGINES
 
 __all__ = ["Parser", "configure_parser"]
 

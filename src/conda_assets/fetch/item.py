@@ -42,7 +42,7 @@ class Item:
     job_bytes: int = 0
     reserved_bytes: int = 0
     due: float = 0.0
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0
 
     @property
     def asset(self) -> Asset:
@@ -145,4 +145,5 @@ class Item:
             self.claim.release()
             self.claim = None
         bytes_fetched = self.earlier_bytes + self.job_bytes
-        return Arrival(self.want, stored, error, fetched, bytes_fetched, time.monotonic() - self.since, source)
+        seconds = time.monotonic() - self.since if self.since else 0.0
+        return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source)

@@ -119,6 +119,7 @@ class _Run:
         """Claim the item and send a probe; or park it, or find that another process has brought it."""
         if item.claim is None:
             item.claim = self._store.claim(item.want.key)
+            item.since = item.since or time.monotonic()
         if item.claim is None:
             if not item.waited:
                 self._watch(Waiting(item.asset.name, self._store.holder(item.want.key)))
@@ -158,10 +159,14 @@ class _Run:
             if item.locked is not None and not item.moving and (transport := self._engine.ready()):
                 assert item.claim is not None
                 self._begin(item, item.locked, item.claim, transport)
-            if item.finishing is not None and item.finishing.done():
-                stored = item.finishing.result()
-                self._active.pop(item.want.key)
-                yield item.arrival(stored=stored, fetched=True)
+            if item.finishing is not None:
+                if item.finishing.done():
+                    stored = item.finishing.result()
+                    self._active.pop(item.want.key)
+                    yield item.arrival(stored=stored, fetched=True)
+                elif item.follower is not None and item.locked is not None and item.locked.size_bytes:
+                    size, verified = item.locked.size_bytes, item.follower.done_bytes
+                    self._watch(Progressed(item.asset.name, size, size, 0.0, 0, verified))
         except AssetsError as error:
             yield from self._failed(item, error)
 
