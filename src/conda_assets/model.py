@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from conda_assets.digest import Digest
     from conda_assets.errors import AssetsError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINES",
     "Asset",
+    "Fresh",
     "Health",
     "LinkMode",
     "LinkType",
@@ -173,11 +174,27 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Fresh:
+    """Where to fetch from now, and what to send there; both may be secret and are never written down.
+
+    `good_for_s`: seconds until it must be asked for anew, None for ever.
+    """
+
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    good_for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Locked:
     """An asset and what its publisher says of it. `url`: the one of its URLs that was asked, `final_url` where its redirects end.
 
     `etag` only when strong; `modified`: Last-Modified as sent.
     `resumable`: the server serves ranges. `same_host`: `final_url` is on the host of `url`, so the headers may go there.
+
+    `digest`: what the publisher says the bytes are, and `vouched_by` who says so, for people (`Hugging Face`, `SHA256SUMS beside
+    the file`). `revision`: what pins it there (a commit, a version's DOI). `also_at`: further URLs that the publisher names.
+    `fresh`: asked before each connection where URLs expire or want credentials; then `final_url` is only shown, never fetched.
     """
 
     asset: Asset
@@ -188,6 +205,11 @@ class Locked:
     modified: str | None
     resumable: bool
     same_host: bool
+    digest: Digest | None = None
+    vouched_by: str = ""
+    revision: str | None = None
+    also_at: tuple[str, ...] = field(default=(), repr=False)
+    fresh: Callable[[], Fresh] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

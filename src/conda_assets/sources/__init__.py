@@ -1,15 +1,54 @@
-"""What publishers say about their files, one module a URL scheme."""
+"""What publishers say about their files, one module a URL scheme.
+
+A source is a module (or any object) with the two functions of `Source`. Ours are named in `_OURS`; another package adds one
+through the entry point group `conda_assets.sources`, whose names are the schemes:
+
+    [project.entry-points."conda_assets.sources"]
+    dvc = "conda_assets_dvc"
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from conda_assets.errors import NoSource
+from conda_assets.errors import FileMissing, NoSource
 from conda_assets.model import Asset, Locked
 from conda_assets.settings import Network
-from conda_assets.sources import http
 
-__all__ = ["probe", "read_text"]
+__all__ = ["Source", "expand", "is_pattern", "probe", "read_text"]
+
+# scheme → module below; imported when an asset of that scheme is asked for.
+_OURS = {"http": "http", "https": "http"}
+
+
+class Source(Protocol):
+    """Knows one publisher. Asked from several threads at once; `network` says how to reach the outside."""
+
+    def probe(self, asset: Asset, url: str, network: Network) -> Locked:
+        """Ask about one file: where it is now, its size, its digest and who vouches for it, what pins it.
+
+        `url` is one of the asset's URLs. Credentials are found by the source itself and go nowhere but to their host.
+
+        Raises:
+            AssetFailed (and its subclasses), SizeMismatch: what is wrong, with the way out.
+        """
+
+    def is_pattern(self, url: str) -> bool:
+        """Whether the URL names several files: a folder, or a glob. Answers without asking anybody."""
+
+    def expand(self, asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], ...]:
+        """The files that a pattern names: (path relative to the asset's own, POSIX, safe; URL of the file), sorted by path.
+
+        The URLs are pinned where the publisher can (a commit in them), so that all files are of one revision.
+
+        Raises:
+            AssetFailed: the publisher does not say, or nothing matches.
+        """
 
 
 def probe(asset: Asset, url: str, network: Network) -> Locked:
@@ -19,10 +58,26 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         NoSource: a scheme that this version cannot fetch.
         AssetFailed, SizeMismatch: what the publisher says is not what the asset needs.
     """
-    scheme = urlsplit(url).scheme.lower()
-    if scheme in ("http", "https"):
-        return http.probe(asset, url, network)
-    raise NoSource(asset.name, f"this version fetches http and https, and `{scheme}:` not yet")
+    return _source(asset, url).probe(asset, url, network)
+
+
+def is_pattern(asset: Asset) -> bool:
+    """The asset names several files.
+
+    Raises:
+        NoSource: a scheme that this version cannot fetch.
+    """
+    return _source(asset, asset.url).is_pattern(asset.url)
+
+
+def expand(asset: Asset, network: Network) -> tuple[tuple[str, str], ...]:
+    """The files that the asset's pattern names: (relative path, URL), sorted by path.
+
+    Raises:
+        NoSource: a scheme that this version cannot fetch.
+        AssetFailed: the publisher does not say, or nothing matches.
+    """
+    return _source(asset, asset.url).expand(asset, asset.url, network)
 
 
 def read_text(url: str, network: Network) -> str:
@@ -31,4 +86,25 @@ def read_text(url: str, network: Network) -> str:
     Raises:
         FileMissing: it cannot be read, with the reason.
     """
+    from conda_assets.sources import http
+
+    if urlsplit(url).scheme.lower() not in ("http", "https"):
+        raise FileMissing(f"{urlsplit(url).scheme}: is not a scheme to read a spec from", "name a path or an http(s) URL")
     return http.read_text(url, network)
+
+
+def _source(asset: Asset, url: str) -> Source:
+    scheme = urlsplit(url).scheme.lower()
+    if scheme in _OURS:
+        return cast("Source", import_module(f"conda_assets.sources.{_OURS[scheme]}"))
+    if scheme in (named := _of_others()):
+        return cast("Source", import_module(named[scheme]))
+    known = ", ".join(sorted({*_OURS, *named}))
+    raise NoSource(asset.name, f"this version cannot fetch `{scheme}:` URLs, only {known}")
+
+
+@cache
+def _of_others() -> dict[str, str]:
+    """scheme → module of other packages."""
+    found: Iterable[tuple[str, str]] = ((each.name.lower(), each.value) for each in entry_points(group="conda_assets.sources"))
+    return dict(found)

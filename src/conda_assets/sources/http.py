@@ -24,7 +24,7 @@ from conda_assets.web.reach import origin_of
 if TYPE_CHECKING:
     from conda_assets.web.exchange import Exchange, Web
 
-__all__ = ["probe", "read_text"]
+__all__ = ["expand", "is_pattern", "probe", "read_text"]
 
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
 _ONE_BYTE = {"Range": "bytes=0-0"}
@@ -72,6 +72,16 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         resumable=said.resumable,
         same_host=answer.same_host,
     )
+
+
+def is_pattern(url: str) -> bool:
+    """HTTP has no folders: a URL is a file."""
+    return False
+
+
+def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], ...]:
+    """Never asked for: no HTTP URL is a pattern."""
+    raise AssetFailed(asset.name, f"{shown_url(url)} is one file")
 
 
 def read_text(url: str, network: Network) -> str:
