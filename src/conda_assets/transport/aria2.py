@@ -14,7 +14,7 @@ from conda_assets.errors import AssetFailed, AssetsError, EngineFailed, NetworkF
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding, orders
 from conda_assets.transport.daemon import Daemon
-from conda_assets.transport.failures import of_aria2, of_disk, shown_source
+from conda_assets.transport.failures import of_complaints, of_disk, shown_source
 from conda_assets.transport.live import KEYS, Live, Row, pin_of, read_rows
 from conda_assets.transport.partial import Journal, Partial
 from conda_assets.transport.pieces import empty_bits
@@ -69,6 +69,14 @@ class Aria2:
         """The process id of aria2c, None before the first job."""
         return self._daemon.pid if self._daemon else None
 
+    def wake(self) -> None:
+        """Start aria2c before there is a job.
+
+        Raises:
+            EngineFailed: it does not start.
+        """
+        self._running()
+
     def start(self, jobs: Sequence[Job]) -> None:
         """Queue them; they are handed over in one request with the next poll."""
         self._queued += jobs
@@ -89,11 +97,12 @@ class Aria2:
 
     def close(self) -> None:
         """See `Transport`."""
+        idle = not self._live
         self._queued.clear()
         self._live.clear()
         self._closed = True
         if self._daemon is not None:
-            self._daemon.stop()
+            self._daemon.stop(idle=idle)
             self._daemon = None
         (self._scratch / "authorities.pem").unlink(missing_ok=True)
 
@@ -105,6 +114,8 @@ class Aria2:
         for job in jobs:
             try:
                 made = self._prepare(job)
+            except EngineFailed:
+                raise
             except AssetsError as error:
                 made = Tiding(job.id, 0, job.size_bytes, 0, 0, 0.0, 0, error=error)
             if isinstance(made, Tiding):
@@ -120,6 +131,8 @@ class Aria2:
         partial, pin = Partial(job.into), pin_of(job)
         plain = any(origin_of(url) in self._plain for url in job.urls)
         try:
+            # aria2 would make the folder, wherever it is.
+            job.into.parent.stat()
             left = partial.resume(pin)
             if job.size_bytes == 0:
                 os.close(os.open(job.into, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -137,12 +150,14 @@ class Aria2:
 
     def _add(self, ready: Sequence[tuple[Live, Call]]) -> list[Tiding]:
         daemon, tidings = self._running(), []
+        mark = daemon.said_bytes()
         results = daemon.rpc.calls([call for _, call in ready], repeatable=False)
         for (live, _), result in zip(ready, results, strict=True):
             if isinstance(result, Refused):
                 error = AssetFailed(live.job.id, f"aria2 does not take the job: {result.said}")
                 tidings.append(live.tiding(error=error))
                 continue
+            live.said_bytes = mark
             live.gid = str(result[0] if isinstance(result, list) and result else result)
             self._live[live.gid] = live
         self._heard_at = time.monotonic()
@@ -209,7 +224,8 @@ class Aria2:
         live.keep()
         if row.code in _STUMBLES and not live.plain:
             self._plain.update(map(origin_of, live.job.urls))
-        return live.tiding(error=of_aria2(live.job, row.code, row.said))
+        heard = self._daemon.complaints(live.job.urls, live.said_bytes) if self._daemon else []
+        return live.tiding(error=of_complaints(live.job, [*heard, (row.code, row.said)]))
 
     def _halt(self, live: Live) -> None:
         """Take a job from aria2; returns when its files are closed and its control file is written."""

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from conda_assets.errors import EngineFailed
@@ -32,12 +32,27 @@ _LISTENING = re.compile(r"IPv4 RPC: listening on TCP port (\d+)")
 _REFUSED = re.compile(r"IPv4 RPC: failed to bind")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\b\w+://\S+")
+# "Exception: [SocketCore.cc:1018] errorCode=1 SSL/TLS handshake failure: …", the innermost cause last
+_CAUSE = re.compile(r"\] errorCode=(\d+) (.+)")
+_LONGEST_SAID = 1 << 20
 
 
 class Daemon:
-    """A running aria2c. `options`: lines of its conf file, without those that concern the RPC."""
+    """A running aria2c. `options`: lines of its conf file, without those that concern the RPC.
 
-    def __init__(self, binary: Path, options: Mapping[str, str], *, scratch: Path, inherit_fds: Sequence[int] = ()) -> None:
+    `choose_port`: a port that is probably free; another one is asked for when it was taken meanwhile.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        options: Mapping[str, str],
+        *,
+        scratch: Path,
+        inherit_fds: Sequence[int] = (),
+        choose_port: Callable[[], int] | None = None,
+    ) -> None:
+        self._choose_port = choose_port or _free_port
         self._binary, self._options, self._inherit = binary, dict(options), tuple(inherit_fds)
         self._conf, self._out = scratch / "aria2.conf", scratch / "aria2.out"
         self._process, self.rpc = self._start()
@@ -60,12 +75,41 @@ class Daemon:
             return _ADDRESS.sub("…", " / ".join(lines[-2:]))
         return ""
 
-    def stop(self) -> None:
-        """End aria2c, with its progress saved; returns when the process is gone. Safe to call twice."""
+    def said_bytes(self) -> int:
+        """How much aria2c has said so far; a mark for `complaints`."""
+        with contextlib.suppress(OSError):
+            return self._out.stat().st_size
+        return 0
+
+    def complaints(self, urls: Collection[str], since: int) -> list[tuple[int, str]]:
+        """(exit code, message) of each connection to those URLs that aria2c gave up since that mark.
+
+        What it answers when it is asked is only the last of them, which may be no more than that there was no URL left.
+        """
+        try:
+            with self._out.open("rb") as file:
+                file.seek(since)
+                said = _COLOUR.sub("", file.read(_LONGEST_SAID).decode("utf-8", "replace"))
+        except OSError:
+            return []
+        found = []
+        for block in said.split("Download aborted. URI=")[1:]:
+            url, _, rest = block.partition("\n")
+            if url.strip() in urls and (causes := _CAUSE.findall(rest.partition("\n\n")[0])):
+                code, message = causes[-1]
+                found.append((int(code), message.strip()))
+        return found
+
+    def stop(self, *, idle: bool = False) -> None:
+        """End aria2c, with its progress saved; returns when the process is gone. Safe to call twice.
+
+        `idle`: it has no transfer, so there is nothing to save and no need to be gentle: it looks at signals once a second then.
+        """
         self.rpc.close()
         # SIGTERM saves the state within 0.06 s, the RPC's `shutdown` takes 3 to 4 s over the same. A group, because the binary
         # may be a script around the real one.
-        for send, patience_s in ((signal.SIGTERM, 5.0), (getattr(signal, "SIGKILL", signal.SIGTERM), 60.0)):
+        kill = getattr(signal, "SIGKILL", signal.SIGTERM)
+        for send, patience_s in ((kill if idle else signal.SIGTERM, 5.0), (kill, 60.0)):
             self._signal(send)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(patience_s)
@@ -83,7 +127,7 @@ class Daemon:
     def _start(self) -> tuple[subprocess.Popen[bytes], Rpc]:
         said = ""
         for _ in range(_TRIES):
-            port, secret = _free_port(), secrets.token_hex(32)
+            port, secret = self._choose_port(), secrets.token_hex(32)
             process = self._spawn(port, secret)
             try:
                 said = self._wait_for_port(process, port)

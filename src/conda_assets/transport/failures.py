@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from conda_assets.errors import (
@@ -26,7 +27,7 @@ from conda_assets.model import shown_url
 from conda_assets.transport import Job
 from conda_assets.web.failures import of_status
 
-__all__ = ["of_aria2", "of_disk", "shown_source"]
+__all__ = ["of_aria2", "of_complaints", "of_disk", "shown_source"]
 
 _STATUS = re.compile(r"status=(\d{3})")
 # "Invalid range header. Request: 0-1048575/9000000, Response: 0-9/10"
@@ -50,6 +51,10 @@ _DISK = {
 }
 
 
+# Most telling first.
+_TELLING = (DiskFull, DiskRefused, UpstreamChanged, NetworkFailed, TlsFailed, AssetsError)
+
+
 def shown_source(job: Job) -> str:
     """Where the bytes come from, for messages: the URL, or the hosts of several."""
     if len(job.urls) == 1:
@@ -63,6 +68,17 @@ def of_disk(job: Job, error: OSError) -> AssetsError:
         folder = job.into.parent
         return DiskFull(str(folder), job.size_bytes or 0, shutil.disk_usage(folder).free, job.id)
     return DiskRefused(job.id, f"{error.filename or job.into}: {error.strerror or error}")
+
+
+def of_complaints(job: Job, complaints: Sequence[tuple[int, str]]) -> AssetsError:
+    """The error that says most about a transfer that aria2 gave up; (exit code, message) of each of its connections.
+
+    What another try may heal comes before what it cannot: one connection's refusal is not the file's end.
+    """
+    telling = [each for each in complaints if "No URI available" not in each[1]] or list(complaints)
+    errors = [of_aria2(job, code, said) for code, said in telling]
+    ranks = [next(rank for rank, kind in enumerate(_TELLING) if isinstance(error, kind)) for error in errors]
+    return errors[ranks.index(min(ranks))]
 
 
 def of_aria2(job: Job, code: int, said: str) -> AssetsError:
@@ -84,7 +100,10 @@ def of_aria2(job: Job, code: int, said: str) -> AssetsError:
         return AccessDenied(job.id, f"{where} wants a user and a password (401)")
     if code in _LATER:
         return NetworkFailed(job.id, f"{where}: {_LATER[code]}")
-    if match := _STATUS.search(said):
+    match = _STATUS.search(said)
+    if match and match[1] == "416":
+        return NetworkFailed(job.id, f"{where} refuses a part of the file (416)")
+    if match:
         return of_status(job.id, int(match[1]), where)
     return _of_text(job, where, code, said)
 
@@ -98,9 +117,8 @@ def _of_range(job: Job, where: str, said: str) -> AssetsError:
 
 def _of_text(job: Job, where: str, code: int, said: str) -> AssetsError:
     if "SSL/TLS" in said or "SSL" in said.split(":")[0] or "certificate" in said:
-        return TlsFailed(
-            job.id, f"no safe connection to {where}: {_reason(said, 'SSL/TLS handshake failure: ').lstrip(' (').rstrip(')')}"
-        )
+        hosts = ", ".join(dict.fromkeys(urlsplit(url).hostname or "?" for url in job.urls))
+        return TlsFailed(job.id, f"no safe connection to {hosts}: {_words(said.replace('SSL/TLS handshake failure:', ''))}")
     if code == 22:
         return NetworkFailed(job.id, f"{where} does not speak HTTP properly{_reason(said)}")
     if code in (1, 31, 32):
@@ -109,7 +127,11 @@ def _of_text(job: Job, where: str, code: int, said: str) -> AssetsError:
     return AssetFailed(job.id, f"{where}: aria2 gives up with code {code}{_reason(said)}")
 
 
-def _reason(said: str, without: str = "") -> str:
-    """aria2's own words in brackets, without addresses: those may hold secrets."""
-    text = _ADDRESS.sub("…", said.replace(without, "")).strip().rstrip(".")
-    return f" ({text[:200]})" if text else ""
+def _reason(said: str) -> str:
+    words = _words(said)
+    return f" ({words})" if words else ""
+
+
+def _words(said: str) -> str:
+    """aria2's own words, without addresses: those may hold secrets."""
+    return _ADDRESS.sub("…", said).strip().rstrip(".")[:200]

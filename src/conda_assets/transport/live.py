@@ -75,13 +75,17 @@ def pin_of(job: Job) -> Pin:
 
 @dataclass(eq=False, slots=True)
 class Live:
-    """A job that aria2 has. `before_bytes`: what an earlier run left; `plain`: asked without pipelining."""
+    """A job that aria2 has. `before_bytes`: what an earlier run left; `plain`: asked without pipelining.
+
+    `said_bytes`: how much aria2c had said before it got the job.
+    """
 
     job: Job
     gid: str
     partial: Partial
     before_bytes: int
     plain: bool
+    said_bytes: int = 0
     row: Row | None = None
     moved_at: float = field(default_factory=time.monotonic)
     _kept_bits: bytes = b""

@@ -65,7 +65,7 @@ def conf(network: Network, *, scratch: Path, limit_rate: int | None, files_at_on
         "max-concurrent-downloads": str(files_at_once),
         "max-overall-download-limit": str(limit_rate or 0),
         "lowest-speed-limit": str(_LOWEST if not limit_rate or limit_rate >= 1024 * _LOWEST else 0),
-        "max-tries": "5",
+        "max-tries": "3",
         "retry-wait": "2",
         "timeout": str(_seconds(network.read_timeout_s)),
         "connect-timeout": str(_seconds(network.connect_timeout_s)),

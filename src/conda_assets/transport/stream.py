@@ -127,10 +127,12 @@ class Stream:
             # From here on aria2's control file would speak of another file.
             self._keep(partial, file.fileno())
             partial.control.unlink(missing_ok=True)
-            if job.size_bytes != 0:
-                self._from_any(partial, file.fileno())
-            os.ftruncate(file.fileno(), self._at)
-            self._keep(partial, file.fileno())
+            try:
+                if job.size_bytes != 0:
+                    self._from_any(partial, file.fileno())
+                os.ftruncate(file.fileno(), self._at)
+            finally:
+                self._keep(partial, file.fileno())
 
     def _from_any(self, partial: Partial, descriptor: int) -> None:
         """From the first URL that serves.
@@ -145,7 +147,6 @@ class Stream:
             except AssetFailed as error:
                 if self.stopping.is_set():
                     raise _Stopped from error
-                self._keep(partial, descriptor)
                 errors.append(error)
         raise next((error for error in errors if error.retryable), errors[0])
 
@@ -163,7 +164,7 @@ class Stream:
             self._active = True
             self._write(answer, partial, descriptor)
         if expected is not None and self._at != expected:
-            raise NetworkFailed(job.id, f"{answer.host} ended after {self._at} of {expected} bytes")
+            raise NetworkFailed(job.id, f"{answer.shown} ended after {self._at} of {expected} bytes")
         return None
 
     def _range(self) -> dict[str, str]:
@@ -174,25 +175,25 @@ class Stream:
 
     def _check(self, answer: Exchange) -> int | None:
         """The size that the file will have, after a look at what the answer says of itself; None where it does not say."""
-        job, host, headers = self.job, answer.host, answer.headers
+        job, shown, headers = self.job, answer.shown, answer.headers
         if answer.status not in (200, 206):
-            raise of_status(job.id, answer.status, host, retry_after_s(headers.get("Retry-After")))
+            raise of_status(job.id, answer.status, shown, retry_after_s(headers.get("Retry-After")))
         if is_recoded(answer.url, headers.get("Content-Encoding")):
-            raise NotTheFile(job.id, f"{host} sends the file compressed ({headers.get('Content-Encoding')})")
+            raise NotTheFile(job.id, f"{shown} sends the file compressed ({headers.get('Content-Encoding')})")
         if len(job.urls) == 1 and _differs(job, headers):
-            raise UpstreamChanged(job.id, f"{host} has another version of the file now")
+            raise UpstreamChanged(job.id, f"{shown} has another version of the file now")
         total: int | None = None
         if answer.status == 206:
             match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
             if match is None or int(match[1]) != self._at:
-                raise NetworkFailed(job.id, f"{host} sends another part of the file than it was asked for")
+                raise NetworkFailed(job.id, f"{shown} sends another part of the file than it was asked for")
             total = None if match[2] == "*" else int(match[2])
         else:
             self._at = 0
             if headers.get("Content-Length", "").isdigit() and "Transfer-Encoding" not in headers:
                 total = int(headers["Content-Length"])
         if total is not None and job.size_bytes is not None and total != job.size_bytes:
-            raise UpstreamChanged(job.id, f"{host} announces {total} bytes now, it were {job.size_bytes}")
+            raise UpstreamChanged(job.id, f"{shown} announces {total} bytes now, it were {job.size_bytes}")
         return job.size_bytes if job.size_bytes is not None else total
 
     def _write(self, answer: Exchange, partial: Partial, descriptor: int) -> None:
@@ -202,7 +203,7 @@ class Stream:
             if self.stopping.is_set():
                 raise _Stopped
             if self.job.size_bytes is not None and self._at + len(block) > self.job.size_bytes:
-                raise UpstreamChanged(self.job.id, f"{answer.host} sends more than {self.job.size_bytes} bytes")
+                raise UpstreamChanged(self.job.id, f"{answer.shown} sends more than {self.job.size_bytes} bytes")
             view = memoryview(block)
             while view:
                 written = os.pwrite(descriptor, view, self._at)
@@ -215,7 +216,7 @@ class Stream:
                 self._keep(partial, descriptor)
             if now - window_at >= _WINDOW_S:
                 if window_bytes < _WINDOW_BYTES and not self.pace.bytes_per_s:
-                    raise NetworkFailed(self.job.id, f"{answer.host}: slower than 1 kB/s")
+                    raise NetworkFailed(self.job.id, f"{answer.shown}: slower than 1 kB/s")
                 window_at, window_bytes = now, 0
             self.pace.wait(len(block), self.stopping)
 

@@ -43,9 +43,9 @@ class Exchange:
         self.headers: Mapping[str, str] = response.headers
 
     @property
-    def host(self) -> str:
-        """Who answered, for messages."""
-        return urlsplit(self.url).hostname or self.url
+    def shown(self) -> str:
+        """What answered, for messages."""
+        return shown_url(self.url)
 
     def blocks(self, most_bytes: int) -> Iterator[bytes]:
         """The body as it arrives, without decoding; no block is empty or larger than `most_bytes`.
@@ -118,8 +118,7 @@ class Web:
                 return self._follow(asset, url, headers, dict(secret or {}), wire)
         except AssetFailed:
             if wire.late:
-                host = urlsplit(url).hostname or ""
-                raise NetworkFailed(asset, f"{host} has not answered within {limit:.0f} s") from None
+                raise NetworkFailed(asset, f"{shown_url(url)} has not answered within {limit:g} s") from None
             raise
 
     def close(self) -> None:
@@ -210,10 +209,9 @@ def _redirected(asset: str, url: str, location: str) -> str:
 
 def _mapped(asset: str, url: str, error: Exception) -> AssetFailed:
     """Everything that requests and urllib3 raise, told apart by kind and not by text where that is possible."""
-    host = urlsplit(url).hostname or shown_url(url)
     kind, detail = told_apart(error)
     if kind == "tls":
-        return failures.of_tls(asset, host, error)
+        return failures.of_tls(asset, urlsplit(url).hostname or "", error)
     if kind == "url":
         return AssetFailed(asset, f"{shown_url(url)} cannot be asked for: {detail}")
-    return NetworkFailed(asset, f"{host}: {detail}")
+    return NetworkFailed(asset, f"{shown_url(url)}: {detail}")

@@ -115,6 +115,12 @@ class _PlainPool(HTTPConnectionPool):
 class _SafePool(HTTPSConnectionPool):
     ConnectionCls = _SafeConnection
 
+    def _validate_conn(self, conn: HTTPConnection) -> None:
+        """Without the warning about `verify=False`: whoever set that knows it, and is told so elsewhere."""
+        HTTPConnectionPool._validate_conn(self, conn)
+        if conn.sock is None:
+            conn.connect()
+
 
 _POOLS = {"http": _PlainPool, "https": _SafePool}
 
