@@ -68,8 +68,10 @@ class Item:
             resumable=locked.resumable,
             # A mirror has an ETag of its own.
             etag=locked.etag if len(urls) == 1 else None,
+            modified=locked.modified if len(urls) == 1 else None,
             headers=headers,
             connections=self.share,
+            checked=self.asset.digest is not None,
         )
 
     def _sources(self, locked: Locked) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:

@@ -133,7 +133,7 @@ class Aria2:
         try:
             # aria2 would make the folder, wherever it is.
             job.into.parent.stat()
-            left = partial.resume(pin)
+            left = partial.resume(pin, salvage=job.checked)
             if job.size_bytes == 0:
                 os.close(os.open(job.into, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 return Tiding(job.id, 0, 0, 0, 0, 0.0, 0, done=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from conda_assets.transport import pieces
 
-__all__ = ["BLOCK_BYTES", "Control", "InFlight", "build", "parse", "without_spans"]
+__all__ = ["BLOCK_BYTES", "Control", "InFlight", "build", "parse", "with_written", "without_spans"]
 
 #: What aria2 counts inside a piece.
 BLOCK_BYTES = 16 * 1024
@@ -124,6 +124,30 @@ def without_spans(control: Control, spans: Iterable[tuple[int, int]]) -> Control
             parts.append(InFlight(each.index, blocks))
     bits = pieces.without_spans(control.bits, spans, control.piece_bytes)
     return replace(control, bits=bits, in_flight=tuple(parts))
+
+
+def with_written(control: Control, holes: Iterable[tuple[int, int]]) -> Control:
+    """The same and every block that lies between the holes (start, end excluded; in bytes) of a sparse file.
+
+    The block before a hole is left out: its last page may be written in part. Only for files whose digest is checked: a hole that
+    the file system fills with zeros of its own would count as written.
+    """
+    spans, at = [], 0
+    for start, end in holes:
+        spans.append((at, start))
+        at = end
+    known = {each.index: each.blocks for each in control.in_flight}
+    for start, end in spans:
+        for index in range(start // control.piece_bytes, pieces.count_pieces(end, control.piece_bytes)):
+            if pieces.has_piece(control.bits, index):
+                continue
+            begin, length = index * control.piece_bytes, pieces.length_of(index, control.size_bytes, control.piece_bytes)
+            first = -(-max(0, start - begin) // BLOCK_BYTES)
+            last = (min(length, end - begin) - 1) // BLOCK_BYTES
+            if first < last:
+                blocks = known.get(index, pieces.empty_bits(length, BLOCK_BYTES))
+                known[index] = pieces.with_pieces(blocks, range(first, last))
+    return replace(control, in_flight=tuple(InFlight(index, known[index]) for index in sorted(known)))
 
 
 def _fits(control: Control, part: InFlight, length: int) -> bool:

@@ -77,9 +77,11 @@ class Partial:
         for path in (self.journal, self.control, self._control_temp, self._temp, self.data):
             _remove(path)
 
-    def resume(self, pin: Pin) -> Control | None:
+    def resume(self, pin: Pin, *, salvage: bool = False) -> Control | None:
         """What of the file is there and can be believed; everything else is removed, and None means: start afresh.
 
+        `salvage`: believe a sparse file's own word for what was written, too. In the first second of a transfer, before aria2 has
+        saved anything and while every piece is under way, nothing else knows.
         The control file on the disk is then the one of the answer, except for a complete file, which has none.
         """
         for path in (self.data, self.control, self.journal):
@@ -87,7 +89,7 @@ class Partial:
                 _remove(path)
         for path in (self._control_temp, self._temp):
             _remove(path)
-        believed = None if pin.empty else self._believed(pin)
+        believed = None if pin.empty else self._believed(pin, salvage=salvage)
         if believed is None:
             self.discard()
             return None
@@ -116,7 +118,7 @@ class Partial:
             return False
         return True
 
-    def _believed(self, pin: Pin) -> Control | None:
+    def _believed(self, pin: Pin, *, salvage: bool) -> Control | None:
         read = _read_journal(self.journal)
         if read is None:
             return None
@@ -136,6 +138,9 @@ class Partial:
             return None
         if not known.complete or not journal.synced:
             known = control_file.without_spans(known, holes)
+        # Holes before the end prove that the file system tells them; after a power cut what it tells proves nothing.
+        if salvage and same_boot and any(end < pin.size_bytes for _, end in holes):
+            known = control_file.with_written(known, holes)
         return known if known.done_bytes else None
 
     def _read_control(self, size_bytes: int) -> Control | None:
