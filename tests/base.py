@@ -8,6 +8,9 @@ needs the network. Nothing of it is committed or kept: the channel lies in the t
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -17,6 +20,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+from conda_package_streaming.package_streaming import stream_conda_info
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -75,20 +79,25 @@ def installed_packages(*names: str) -> list[Package]:
     return list(done.values())
 
 
-def conda_package(version: str | None = None) -> Package:
+def conda_package() -> Package:
     """The conda that conda-lock carries (24.7.1), under its own name, with its program and entry point.
 
     Requires `installed_packages(*conda_requires())` in the channel.
-    """
-    import conda_lock._vendor.conda as vendored
 
-    root = Path(vendored.__file__).parent
+    Raises:
+        LookupError: conda-lock is not installed beside this Python.
+    """
+    # Not imported: conda-lock takes half a second and warns, and this needs its files only.
+    found = importlib.util.find_spec("conda_lock")
+    if found is None or not found.submodule_search_locations:
+        raise LookupError(f"conda-lock is not installed beside {sys.executable}: it belongs in the dependency group `test`")
+    root = Path(found.submodule_search_locations[0], "_vendor", "conda")
     files = {
         f"{_NATIVE}/conda/{path.relative_to(root).as_posix()}": path.read_bytes().replace(b"conda_lock._vendor.conda", b"conda")
         for path in sorted(root.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    version = version or vendored.__version__
+    version = re.findall(r"^__version__.*= *['\"]([\d.]+)", (root / "_version.py").read_text(), re.MULTILINE)[0]
     info = f"{_NATIVE}/conda-{version}.dist-info"
     files |= {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: conda\nVersion: {version}\n".encode(),
@@ -114,6 +123,20 @@ def aria2_package() -> Package:
     version = re.search(r"aria2 version ([\d.]+)", said)
     assert version, said
     return Package("aria2", version[1], files={"bin/aria2c": program.read_bytes()}, form=".conda")
+
+
+def add_to_channel(folder: Path, package: Path) -> None:
+    """Put a package that somebody else built into a channel that `make_channel` wrote."""
+    for tar, member in stream_conda_info(package):
+        if member.name == "info/index.json":
+            record = json.loads(tar.extractfile(member).read())
+    content = package.read_bytes()
+    sums = {"md5": hashlib.md5(content, usedforsecurity=False).hexdigest(), "sha256": hashlib.sha256(content).hexdigest()}
+    place = folder / record["subdir"]
+    repodata = json.loads((place / "repodata.json").read_text())
+    repodata["packages.conda"][package.name] = {**record, **sums, "size": len(content)}
+    (place / package.name).write_bytes(content)
+    (place / "repodata.json").write_text(json.dumps(repodata))
 
 
 def conda_name(name: str) -> str:
