@@ -182,6 +182,21 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, settings: Settings, clean_envi
     assert not (clean_environ / ".conda").exists()
 
 
+def test_scripts_of_packages_run_as_with_conda(tmp_path: Path, settings: Settings, channels: Path) -> None:
+    script = b'#!/bin/sh\necho "$PKG_NAME-$PKG_VERSION" > "$PREFIX/share/post-link"\necho chatter\n'
+    make_channel(channels / "scripts", [Package("noisy", files={"bin/.noisy-post-link.sh": script, "share/noisy": b""})])
+    create("channels: [scripts]\ndependencies: [noisy]\n", tmp_path / "env", settings)
+    assert (tmp_path / "env" / "share" / "post-link").read_text() == "noisy-1.0\n"
+
+
+def test_a_script_of_a_package_that_fails_is_named(tmp_path: Path, settings: Settings, channels: Path) -> None:
+    script = b"#!/bin/sh\necho it hurts >&2\nexit 3\n"
+    make_channel(channels / "scripts", [Package("broken", files={"bin/.broken-post-link.sh": script})])
+    with pytest.raises(BootstrapFailed, match=r"a script of a package failed: bin/\.broken-post-link\.sh of broken"):
+        create("channels: [scripts]\ndependencies: [broken]\n", tmp_path / "env", settings)
+    assert not (tmp_path / "env").exists()
+
+
 # ---- channels
 
 
@@ -221,6 +236,14 @@ def test_without_channels_conda_forge_is_asked(tmp_path: Path, settings: Setting
     assert create("channels: [none]\ndependencies: [c]\n", tmp_path / "3", settings, channels=("conda-forge",)).packages == (
         "c-1.0-0",
     )
+
+
+def test_a_channel_without_packages_for_this_platform_is_a_channel(tmp_path: Path, settings: Settings, channels: Path) -> None:
+    shutil.rmtree(channels / "main" / native_subdir())
+    assert create("channels: [main]\ndependencies: [c]\n", tmp_path / "one", settings).packages == ("c-1.0-0",)
+    with Server(folder=channels) as server:
+        text = f"channels: ['{server.url('/main')}']\ndependencies: [c]\n"
+        assert create(text, tmp_path / "two", settings).packages == ("c-1.0-0",)
 
 
 def test_a_package_may_be_given_by_its_url(tmp_path: Path, settings: Settings, channels: Path) -> None:

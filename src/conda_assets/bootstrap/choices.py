@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conda_assets.model import ENGINES
-
 from conda_assets.bootstrap.script import activation_command
+from conda_assets.model import ENGINES
 
 __all__ = ["ENGINES", "Choices", "Created"]
 

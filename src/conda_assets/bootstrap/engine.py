@@ -97,6 +97,7 @@ async def _work(job: Job, mouth: _Mouth) -> Done:
     packages = Path(job.cache, "pkgs")
     if job.offline:
         await _require_cached([record for record in solved if _package(record) not in have], packages)
+    reporter = _Reporter(mouth)
     await install(
         records=solved,
         target_prefix=job.prefix,
@@ -106,8 +107,11 @@ async def _work(job: Job, mouth: _Mouth) -> Done:
         client=client,
         # rattler 0.28 wants its inner objects here.
         requested_specs=[spec.match._match_spec for spec in specs],
-        reporter=_Reporter(mouth),
+        reporter=reporter,
     )
+    if reporter.failed_scripts:
+        # rattler goes on without a word; conda stops, because such a package is not what it should be.
+        raise _Refused("link_script", ", ".join(sorted(reporter.failed_scripts)))
     return done
 
 
@@ -234,6 +238,8 @@ class _Reporter:
         self._lock = threading.Lock()
         self._total = self._downloaded = self._downloads = self._linked = 0
         self._said_at = 0.0
+        self._scripts: list[str] = []
+        self.failed_scripts: set[str] = set()
 
     def on_transaction_start(self, total_operations: int) -> None:
         self._total = total_operations
@@ -254,6 +260,15 @@ class _Reporter:
         with self._lock:
             self._linked += 1
         self._say(f"linking {self._linked} of {self._total} packages")
+
+    def on_post_link_start(self, package_name: str, script_path: str) -> int:
+        with self._lock:
+            self._scripts.append(f"{script_path} of {package_name}")
+            return len(self._scripts) - 1
+
+    def on_post_link_complete(self, index: int, success: bool) -> None:
+        if not success:
+            self.failed_scripts.add(self._scripts[index])
 
     def on_transaction_complete(self) -> None:
         if self._total:
