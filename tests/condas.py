@@ -3,7 +3,7 @@
     for conda in find_condas():
         root = conda.make_root(tmp_path, channel)          # root prefix, HOME and .condarc of its own; our plugin is in it
         done = root.run("env", "create", "-f", "environment.yml", cwd=project)
-        assert done.status == 0, done
+        assert done.status == 0, done.told
 
 Found: conda 24.7.1 inside conda-lock, `conda` on PATH, and what CONDA_ASSETS_TEST_CONDAS names: programs, separated as in PATH.
 """
@@ -93,7 +93,7 @@ print(json.dumps({"python": sys.version_info[:2], "conda": version, "found": fou
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended; shown whole when an assertion about it fails."""
+    """How a command ended: `assert done.status == 0, done.told`."""
 
     status: int
     stdout: str
@@ -104,7 +104,9 @@ class Done:
         """Standard output, which has to be exactly one JSON document."""
         return json.loads(self.stdout)
 
-    def __repr__(self) -> str:
+    @property
+    def told(self) -> str:
+        """All of it, for the message of an assertion: pytest would shorten a record."""
         return f"exit {self.status}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
 
 

@@ -142,6 +142,7 @@ class Faults:
     # body
     cut_after: int | None = None  # bytes of the body, then the connection ends
     cut_by: str = "reset"  # reset | close
+    drops_ahead: bool = False  # forgets requests that came before it had answered the last one
     stall_after: int | None = None
     rate: float | None = None  # bytes per second and connection, for this path
     flip: tuple[int, ...] = ()  # offsets whose lowest bit is wrong
@@ -355,8 +356,13 @@ class Server:
             while (request := _read_request(connection, pending, number)) is not None:
                 body = _read_body(connection, pending, request)
                 self._pause(self.latency)
+                entry = self._entry(request.path)
                 if not self._answer(connection, request, body, pace):
                     return
+                if entry is not None and entry.faults.drops_ahead:
+                    pending.clear()
+                    if select.select([connection], [], [], 0)[0] and not connection.recv(65536):
+                        return
         except (OSError, _Gone, ValueError):
             pass
         finally:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from conda_assets.version import __version__
+
 if TYPE_CHECKING:
     from conda_assets.api.python import fetch, path, sync
 
 __all__ = ["__version__", "fetch", "path", "sync"]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

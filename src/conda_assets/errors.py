@@ -21,7 +21,9 @@
     │   ├── NoSource             1    a scheme that this version cannot fetch
     │   ├── DiskFull             1    found before or during the transfer
     │   ├── DiskRefused          1    permission, read-only, file-system limits
-    │   └── UnsafePath           1    a link planted where an asset should go
+    │   ├── UnsafePath           1    a link planted where an asset should go
+    │   ├── NotAnArchive         1    `unpack` on something that is no archive
+    │   └── ArchiveRefused       1    a damaged or hostile archive, or one that needs a package that is not here
     ├── EngineFailed             1    aria2c does not start or answer
     ├── StoreFailed              1    the store cannot be used
     ├── BootstrapFailed          1    the embedded engine could not make the environment
@@ -38,6 +40,7 @@ from typing import ClassVar
 
 __all__ = [
     "AccessDenied",
+    "ArchiveRefused",
     "AssetFailed",
     "AssetsError",
     "BootstrapFailed",
@@ -54,6 +57,7 @@ __all__ = [
     "Interrupted",
     "NetworkFailed",
     "NoSource",
+    "NotAnArchive",
     "NotTheFile",
     "NotThere",
     "Offline",
@@ -393,6 +397,29 @@ class UnsafePath(AssetFailed):
     """A link or a foreign object stands where the asset should go."""
 
     code: ClassVar[str] = "unsafe_path"
+
+
+@dataclass(eq=False)
+class NotAnArchive(AssetFailed):
+    """`unpack` is asked for, and the file is none of the archives that can be unpacked."""
+
+    code: ClassVar[str] = "not_an_archive"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"take `unpack:` out of `{self.asset}`, or check its `url:` in a browser", "unpack"),)
+
+
+@dataclass(eq=False)
+class ArchiveRefused(AssetFailed):
+    """The archive is damaged or hostile, or needs what is not here. `fix`: what to do about it, where that is known."""
+
+    fix: str = ""
+    code: ClassVar[str] = "archive"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(self.fix, "archive"),) if self.fix else ()
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
+from conda_assets.version import __version__
 
 __all__ = ["Network", "Settings", "load", "native_subdir", "parse_rate"]
 
@@ -254,8 +255,6 @@ def _network(said: _Said, environ: Mapping[str, str]) -> Network:
 
 def _user_agent() -> str:
     # Zenodo and others ask tools to name themselves.
-    from conda_assets import __version__
-
     return f"conda-assets/{__version__} ({platform.system()}; {platform.machine()})"
 
 

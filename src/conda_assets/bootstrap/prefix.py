@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,11 +102,11 @@ def clear(prefix: Path, before: Ground) -> None:
         OSError: something cannot be removed.
     """
     if before is Ground.NOTHING and prefix.exists():
-        shutil.rmtree(prefix, onerror=_make_writable_and_retry)
+        _remove_tree(prefix)
     elif before is Ground.EMPTY:
         for path in prefix.iterdir():
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, onerror=_make_writable_and_retry)
+                _remove_tree(path)
             else:
                 path.unlink()
 
@@ -243,6 +244,13 @@ def _replace(path: Path, text: str) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def _remove_tree(path: Path) -> None:
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=_make_writable_and_retry)
+    else:
+        shutil.rmtree(path, onerror=_make_writable_and_retry)
 
 
 def _make_writable_and_retry(remove: Callable[[str], object], path: str, _: object) -> None:

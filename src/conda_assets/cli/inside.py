@@ -50,7 +50,8 @@ def check(texts: Sequence[tuple[str, str]], base: Path, conda: Mapping[str, obje
         UsageError: a setting that cannot be meant; better now than after the solve.
     """
     settings = _settings(conda)
-    spec = specs.load_texts(texts, environ=os.environ, base=base)
+    shown = [(_shown(source), text) for source, text in texts]
+    spec = specs.load_texts(shown, environ=os.environ, base=base)
     for warning in () if settings.quiet or settings.json else spec.warnings:
         say(sys.stderr, f"Warning: {warning}")
     return spec
@@ -177,8 +178,12 @@ def _ready(prefix: Path) -> str:
 def _resume(sources: Sequence[str], prefix: Path) -> str:
     words = ["conda", "assets", "sync", "-p", str(prefix)]
     for source in sources:
-        words += ["-f", shown_url(source) if "://" in source else source]
+        words += ["-f", source]
     return shlex.join(words)
+
+
+def _shown(source: str) -> str:
+    return shown_url(source) if "://" in source else source
 
 
 def _free_bytes(folder: Path) -> int:

@@ -6,13 +6,14 @@ import platform
 import shutil
 import sys
 
-from conda_assets import __version__, api
+from conda_assets import api
 from conda_assets import spec as specs
 from conda_assets.api.engine import engine_found
 from conda_assets.cli.call import Call
 from conda_assets.cli.document import SCHEMA, listing_document, report_document
 from conda_assets.model import Health, shown_size
 from conda_assets.terminal import info_text, list_text, status_text
+from conda_assets.version import __version__
 
 __all__ = ["run_info", "run_list", "run_path", "run_schema", "run_status"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from conda_assets import __version__
 from conda_assets.errors import UsageError
 from conda_assets.model import ENGINES
+from conda_assets.version import __version__
 
 __all__ = ["Parser", "configure_parser"]
 

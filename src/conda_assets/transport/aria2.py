@@ -53,6 +53,7 @@ class Aria2:
         self._binary, self._network, self._scratch, self._stall_s = binary, network, scratch, stall_s
         self._limit_rate, self._inherit, self._files, self._log = limit_rate, inherit_fds, files_at_once, log
         self._daemon: Daemon | None = None
+        self._lost: EngineFailed | None = None
         self._version, self._metalink, self._closed = "", True, False
         self._queued: list[Job] = []
         self._live: dict[str, Live] = {}
@@ -83,6 +84,8 @@ class Aria2:
 
     def poll(self) -> list[Tiding]:
         """See `Transport`."""
+        if self._lost is not None:
+            raise self._lost
         tidings = self._hand_over()
         if self._live:
             tidings += self._listen()
@@ -166,10 +169,15 @@ class Aria2:
     def _running(self) -> Daemon:
         if self._closed:
             raise EngineFailed("this transport is closed")
+        if self._lost is not None:
+            raise self._lost
         if self._daemon is None:
             options = orders.conf(
                 self._network, scratch=self._scratch, limit_rate=self._limit_rate, files_at_once=self._files, log=self._log
             )
+            if self._log is not None:
+                # Before aria2c makes it: it may hold what others must not read.
+                os.close(os.open(self._log, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
             self._daemon = Daemon(self._binary, options, scratch=self._scratch, inherit_fds=self._inherit)
             said = self._daemon.rpc.call("getVersion")
             if isinstance(said, dict):
@@ -191,7 +199,7 @@ class Aria2:
         if active or stopped:
             self._heard_at = now
         elif now - self._heard_at > self._stall_s:
-            raise EngineFailed(f"aria2c does nothing for {self._stall_s:.0f} s")
+            raise self._lose(EngineFailed(f"aria2c does nothing for {self._stall_s:.0f} s"))
         ended = [row for row in stopped if row.status in _ENDED]
         if ended:
             self._ask([Call("removeDownloadResult", (row.gid,)) for row in ended])
@@ -242,8 +250,7 @@ class Aria2:
                     self._ask([Call("removeDownloadResult", (live.gid,))])
                 return
             time.sleep(_LOOK_S)
-        self._lose()
-        raise EngineFailed(f"aria2c does not end a transfer within {_STOP_S:.0f} s")
+        raise self._lose(EngineFailed(f"aria2c does not end a transfer within {_STOP_S:.0f} s"))
 
     def _ask(self, calls: Iterable[Call]) -> list[object | Refused]:
         daemon = self._daemon
@@ -253,18 +260,18 @@ class Aria2:
             return daemon.rpc.calls(list(calls))
         except EngineFailed as error:
             words = daemon.last_words()
-            ended = not daemon.alive
-            self._lose()
-            if ended:
-                raise EngineFailed(f"aria2c ended by itself{': ' + words if words else ''}") from error
-            raise
+            if daemon.alive:
+                raise self._lose(error) from None
+            raise self._lose(EngineFailed(f"aria2c ended by itself{': ' + words if words else ''}")) from error
 
-    def _lose(self) -> None:
-        """aria2c is of no use any more: nothing of it may go on writing."""
+    def _lose(self, error: EngineFailed) -> EngineFailed:
+        """aria2c is of no use any more: nothing of it may go on writing, and every later poll says so."""
+        self._lost = error
         self._live.clear()
         if self._daemon is not None:
             self._daemon.stop()
             self._daemon = None
+        return error
 
 
 def _unfinished(live: Live) -> AssetsError | None:

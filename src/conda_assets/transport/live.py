@@ -27,6 +27,8 @@ KEYS = (
 )
 # A journal is 200 bytes and a rename; often enough to lose little, seldom enough to cost nothing.
 _JOURNAL_S = 0.2
+# One piece: it is there or not, and a thousand of them need no journals.
+_SMALL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,9 @@ def _row(said: Mapping[str, object]) -> Row:
 
 
 def pin_of(job: Job) -> Pin:
-    """What makes the file of this job the same file; none for one that cannot be resumed."""
-    return Pin(job.size_bytes if job.resumable else None, job.etag, job.modified)
+    """What makes the file of this job the same file; none for one that cannot be resumed, or is not worth it."""
+    worth = job.resumable and job.size_bytes is not None and job.size_bytes > _SMALL_BYTES
+    return Pin(job.size_bytes if worth else None, job.etag, job.modified)
 
 
 @dataclass(eq=False, slots=True)

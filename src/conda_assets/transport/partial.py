@@ -111,11 +111,12 @@ class Partial:
             "boot": _boot(),
             "synced": journal.synced,
         }
+        content = json.dumps(record, separators=(",", ":")).encode()
         try:
-            _write(self.journal, self._temp, json.dumps(record, separators=(",", ":")).encode())
+            _write(self.journal, self._temp, content)
         except OSError:
-            # The transfer itself will say what is wrong with the disk; progress is only remembered less well.
-            return False
+            # A full disk has no room for a new file, but the old one's blocks are still there, and the length is the same.
+            return _write_over(self.journal, content)
         return True
 
     def _believed(self, pin: Pin, *, salvage: bool) -> Control | None:
@@ -237,6 +238,18 @@ def _write(path: Path, temp: Path, content: bytes) -> None:
     except OSError:
         _remove(temp)
         raise
+
+
+def _write_over(path: Path, content: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.truncate()
+    except OSError:
+        # The transfer itself will say what is wrong with the disk; progress is only remembered less well.
+        return False
+    return True
 
 
 @cache

@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import requests
@@ -29,14 +30,28 @@ _SHORT_BYTES, _LEAVE_S = 1 << 14, 2.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked at each stage of a chain of redirects; see `Web.get`."""
+
+    method: str
+    headers: Mapping[str, str] = field(repr=False)
+    secret: Mapping[str, str] = field(repr=False)
+    abroad: bool
+
+
 class Exchange:
     """An answer whose body has not been read yet. `url`: where redirects ended; `same_host`: on the origin that was asked.
 
+    `leads_to`: the URL on another origin that it redirects to, where that was to be told and not followed.
     Closing it hangs up, unless the rest of the body is short.
     """
 
-    def __init__(self, asset: str, response: requests.Response, wire: Wire, *, same_host: bool) -> None:
+    def __init__(
+        self, asset: str, response: requests.Response, wire: Wire, *, same_host: bool, leads_to: str | None = None
+    ) -> None:
         self._asset, self._response, self._wire = asset, response, wire
+        self.leads_to = leads_to
         self.url = str(response.url)
         self.status = response.status_code
         self.same_host = same_host
@@ -95,6 +110,8 @@ class Web:
         secret: Mapping[str, str] | None = None,
         limit_s: float | None = None,
         wire: Wire | None = None,
+        method: str = "GET",
+        abroad: bool = True,
     ) -> Exchange:
         """Ask for a URL and follow its redirects; the answer may have any status but a redirect's.
 
@@ -102,6 +119,8 @@ class Web:
             secret: headers for the origin of `url` only; once a redirect has left it they are never sent again.
             limit_s: until the answer's header is there, all redirects together; default: the connect and read timeouts.
             wire: given by whoever wants to `cut` it from another thread while this waits.
+            method: GET or HEAD.
+            abroad: False: a redirect to another origin is not followed; it is the answer, and `leads_to` says where to.
 
         Raises:
             NetworkFailed: no answer, or not in time.
@@ -115,7 +134,7 @@ class Web:
         limit = limit_s or self._network.connect_timeout_s + self._network.read_timeout_s
         try:
             with _alarm(wire, limit):
-                return self._follow(asset, url, headers, dict(secret or {}), wire)
+                return self._follow(asset, url, _Question(method, headers, dict(secret or {}), abroad), wire)
         except AssetFailed:
             if wire.late:
                 raise NetworkFailed(asset, f"{shown_url(url)} has not answered within {limit:g} s") from None
@@ -125,28 +144,32 @@ class Web:
         """Hang up everywhere."""
         self._adapter.close()
 
-    def _follow(self, asset: str, url: str, headers: Mapping[str, str], secret: Mapping[str, str], wire: Wire) -> Exchange:
+    def _follow(self, asset: str, url: str, question: _Question, wire: Wire) -> Exchange:
         # Some sites give a cookie with a redirect and want it back.
         same_host, cookies = True, RequestsCookieJar()
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._send(cookies, asset, url, {**headers, **(secret if same_host else {})}, wire)
+            headers = {**question.headers, **(question.secret if same_host else {})}
+            response = self._send(cookies, asset, url, (question.method, headers), wire)
             location = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not location:
                 return Exchange(asset, response, wire, same_host=same_host)
             _leave(response, wire)
             target = _redirected(asset, url, location)
             same_host = same_host and origin_of(target) == origin_of(url)
+            if not same_host and not question.abroad:
+                return Exchange(asset, response, wire, same_host=True, leads_to=target)
             url = target
         raise InsecureRedirect(asset, f"more than {_MOST_REDIRECTS} redirects, the last to {shown_url(url)}")
 
     def _send(
-        self, cookies: RequestsCookieJar, asset: str, url: str, headers: Mapping[str, str], wire: Wire
+        self, cookies: RequestsCookieJar, asset: str, url: str, asked: tuple[str, Mapping[str, str]], wire: Wire
     ) -> requests.Response:
         """One request through the adapter: a session would look at where a redirect leads, and read all of its body."""
+        method, headers = asked
         proxy = proxy_for(url, self._network.proxies)
         given = {"User-Agent": self._network.user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
         try:
-            request = requests.Request("GET", url, headers=given, cookies=cookies).prepare()
+            request = requests.Request(method, url, headers=given, cookies=cookies).prepare()
             with wire.tapped():
                 response = self._adapter.send(
                     request,
@@ -156,7 +179,7 @@ class Web:
                     verify=self._verify,
                     cert=self._network.client_cert,
                 )
-            extract_cookies_to_jar(cookies, request, response.raw)
+            extract_cookies_to_jar(cookies, request, response.raw)  # type: ignore[no-untyped-call, unused-ignore]
             return response
         except TROUBLE as error:
             raise _mapped(asset, url, error) from error
@@ -165,7 +188,7 @@ class Web:
 def _leave(response: requests.Response, wire: Wire) -> None:
     """Let go of an answer whose body is not wanted; a short one is read, so that the connection can be used again."""
     length = response.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) <= _SHORT_BYTES:
+    if response.request.method == "HEAD" or (length.isdigit() and int(length) <= _SHORT_BYTES):
         with contextlib.suppress(*TROUBLE), _alarm(wire, _LEAVE_S):
             response.raw.read(decode_content=False)
     response.close()

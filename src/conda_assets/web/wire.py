@@ -115,7 +115,7 @@ class _PlainPool(HTTPConnectionPool):
 class _SafePool(HTTPSConnectionPool):
     ConnectionCls = _SafeConnection
 
-    def _validate_conn(self, conn: HTTPConnection) -> None:
+    def _validate_conn(self, conn: Any) -> None:
         """Without the warning about `verify=False`: whoever set that knows it, and is told so elsewhere."""
         HTTPConnectionPool._validate_conn(self, conn)
         if conn.sock is None:

@@ -1,0 +1,37 @@
+"""Unpacking archives: zip, tar (plain, gz, bz2, xz, zst), 7z and rar, and files that are only compressed.
+
+What an archive says is not believed: every name, link, size and kind is judged here, by rules of our own that hold for all kinds
+and on all systems (`names`, `layout`, `links`, `limits`), and the bytes are written by one writer into a fresh folder that then
+takes the place of the target as a whole (`work`, `swapping`). Nothing outside `within` is written.
+
+    kind    first bytes (`kinds`)           read by
+    zip     PK                              zipfile, and what it leaves open (`zips`)
+    tar     a header whose sum is right     our own reader (`tar_header`, `tars`, `sparse`)
+    gz bz2 xz zst                           zlib, bz2, lzma, Zstandard in a thread (`codecs`, `flow`); a tar in it, or one file
+    7z rar  7z, Rar!                        libarchive in a process of its own (`foreign`); extra `archives`
+
+Links are never made: one that stays inside becomes another name of the file it leads to, or a folder with such names; one that
+leads out is refused, one that leads nowhere is left out and noted. Files are 0444, or 0555 if the archive says that they are
+programs; owners, other bits, attributes and access lists are dropped. The `Manifest` says what was written.
+"""
+
+from __future__ import annotations
+
+from conda_assets.unpack.checking import Damaged, remove_unpacked, stands, verify_members
+from conda_assets.unpack.extracting import extract
+from conda_assets.unpack.limits import Limits
+from conda_assets.unpack.manifest import Manifest, Member, manifest_path, read_manifest, write_manifest
+
+__all__ = [
+    "Damaged",
+    "Limits",
+    "Manifest",
+    "Member",
+    "extract",
+    "manifest_path",
+    "read_manifest",
+    "remove_unpacked",
+    "stands",
+    "verify_members",
+    "write_manifest",
+]
