@@ -24,6 +24,7 @@ import pytest
 from archives import BLOCK, COMPRESSORS, TarMember, ZipMember, pax, rar, seven_zip, tar, wrap, zip_, zstd_compress
 from conda_assets.errors import ArchiveRefused, NotAnArchive, UnsafePath, UsageError
 from conda_assets.events import Event, Noted, Progressed
+from conda_assets.globs import compile_glob
 from conda_assets.model import Unpack
 from conda_assets.unpack import (
     Damaged,
@@ -38,7 +39,6 @@ from conda_assets.unpack import (
     write_manifest,
 )
 from conda_assets.unpack.checking import LOOK_AT_MOST
-from conda_assets.unpack.globs import compile_glob
 
 MTIME_NS = 1_700_000_000 * 10**9
 FILES = {

@@ -1,4 +1,4 @@
-"""`include`: patterns for the paths of members, as they are after `strip`.
+"""Patterns for relative paths: of archive members (as they are after `strip`), of files that a publisher lists.
 
     *.jsonl         files of the top folder; `*` and `?` stay within one name, `[ab]` and `[!ab]` are one sign
     **/*.jsonl      in any folder, the top one too
