@@ -263,24 +263,27 @@ class SizeMismatch(AssetsError):
 
 @dataclass(eq=False)
 class NotThere(AssetFailed):
-    """The server says that there is no such file (404, 410)."""
+    """The publisher says that there is no such file (404, 410). `fix`: what to do about it, where its answer tells."""
 
+    fix: str = ""
     code: ClassVar[str] = "not_found"
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        return (Hint(f"check `url:` of `{self.asset}` in a browser, or add one of its `mirrors:`", "url"),)
+        return (Hint(self.fix or f"check `url:` of `{self.asset}` in a browser, or add one of its `mirrors:`", "url"),)
 
 
 @dataclass(eq=False)
 class AccessDenied(AssetFailed):
-    """The server wants credentials, or other ones (401, 403)."""
+    """The publisher wants credentials, or other ones (401, 403). `fix`: where to get them, where that is known."""
 
+    fix: str = ""
     code: ClassVar[str] = "access_denied"
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        return (Hint(f"give `{self.asset}` a `headers:` entry such as `Authorization: Bearer ${{TOKEN}}`", "credentials"),)
+        usual = f"give `{self.asset}` a `headers:` entry such as `Authorization: Bearer ${{TOKEN}}`"
+        return (Hint(self.fix or usual, "credentials"),)
 
 
 @dataclass(eq=False)
@@ -304,15 +307,20 @@ class NotTheFile(AssetFailed):
 
 @dataclass(eq=False)
 class NetworkFailed(AssetFailed):
-    """No answer, a cut, a stall, 429 or 5xx: worth another try. `retry_after_s`: what the server asked for, in seconds."""
+    """No answer, a cut, a stall, 429 or 5xx: worth another try. `retry_after_s`: what the server asked for, in seconds.
+
+    `fix`: what helps more than patience, such as a token against a limit.
+    """
 
     retry_after_s: float = 0.0
+    fix: str = ""
     code: ClassVar[str] = "network"
     retryable: ClassVar[bool] = True
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        return (Hint("run the same command again: it resumes from what has arrived", "resume"),)
+        again = Hint("run the same command again: it resumes from what has arrived", "resume")
+        return (Hint(self.fix, "credentials"), again) if self.fix else (again,)
 
 
 @dataclass(eq=False)
@@ -357,9 +365,14 @@ class HashRequired(AssetFailed):
 
 @dataclass(eq=False)
 class NoSource(AssetFailed):
-    """The scheme or the feature is part of the grammar, but this version cannot fetch it."""
+    """The scheme or the feature is part of the grammar, but this version cannot fetch it. `fix`: another way, if there is one."""
 
+    fix: str = ""
     code: ClassVar[str] = "no_source"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(self.fix, "source"),) if self.fix else ()
 
 
 @dataclass(eq=False)

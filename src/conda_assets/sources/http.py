@@ -10,7 +10,6 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from conda_assets.errors import AssetFailed, FileMissing, NotTheFile, SizeMismatch
 from conda_assets.model import Asset, Locked, last_part, shown_url
 from conda_assets.settings import Network
+from conda_assets.sources.asking import body_of, web_of
 from conda_assets.web.failures import is_recoded, of_status, retry_after_s
 from conda_assets.web.reach import origin_of
 
@@ -54,7 +54,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         NetworkFailed: worth another try; with what the server asked for in Retry-After.
     """
     secret = _secret(asset) if origin_of(url) == origin_of(asset.url) else {}
-    answer, said = _ask(_web(network), asset, url, secret)
+    answer, said = _ask(web_of(network), asset, url, secret)
     headers = answer.headers
     _check_content(asset, answer, said)
     size_bytes = said.size_bytes
@@ -92,26 +92,15 @@ def read_text(url: str, network: Network) -> str:
     """
     shown = shown_url(url)
     try:
-        with _web(network).get(shown, url, {}) as answer:
+        with web_of(network).get(shown, url, {}) as answer:
             if answer.status != 200:
                 raise of_status(shown, answer.status, shown_url(answer.url))
-            body = bytearray()
-            for block in answer.blocks(1 << 16):
-                body += block
-                if len(body) > _TEXT_BYTES:
-                    raise FileMissing(f"{shown} has more than {_TEXT_BYTES >> 20} MiB", "name an environment.yml")
-        return _decoded(bytes(body), answer.headers.get("Content-Encoding", "")).decode("utf-8-sig")
+            body = body_of(shown, answer, _TEXT_BYTES)
+        return _decoded(body, answer.headers.get("Content-Encoding", "")).decode("utf-8-sig")
     except AssetFailed as error:
         raise FileMissing(f"{shown} cannot be read: {error.cause}", "check the URL in a browser") from error
     except (UnicodeDecodeError, zlib.error) as error:
         raise FileMissing(f"{shown} is not UTF-8 text", "check the URL in a browser") from error
-
-
-@lru_cache(maxsize=4)
-def _web(network: Network) -> Web:
-    from conda_assets.web.exchange import Web  # requests: 50 ms that only those who use the network pay
-
-    return Web(network)
 
 
 def _secret(asset: Asset) -> dict[str, str]:
