@@ -12,6 +12,7 @@ from conda_assets.digest import digest_file
 from conda_assets.errors import DiskRefused
 from conda_assets.events import Noted, Observer
 from conda_assets.link import place, remove_placed, set_aside, stands
+from conda_assets.locking import alone
 from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Stored, Target, shown_url
 from conda_assets.plan import url_key
 from conda_assets.receipt import read_receipt, receipt_path, write_receipt
@@ -19,6 +20,8 @@ from conda_assets.receipt import read_receipt, receipt_path, write_receipt
 __all__ = ["Ledger", "boundary", "place_of", "still_stands"]
 
 _SAVE_EVERY_S = 2.0
+# A receipt is written in milliseconds; who needs longer than this has been stopped.
+_LONGEST_WRITE_S = 60.0
 
 
 def place_of(target: Target, placed: Placed) -> Path:
@@ -93,12 +96,12 @@ class Ledger:
         """Write what changed, merged into what other runs wrote meanwhile; unless `now`, at most every two seconds."""
         if not self._changes or not (now or time.monotonic() - self._saved_at > _SAVE_EVERY_S):
             return
-        import filelock  # 40 ms: only when something changed
-
         path = receipt_path(self._target.prefix)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(path.with_name(".lock"), timeout=60):
+            with alone(path.with_name(".lock"), seconds=_LONGEST_WRITE_S) as mine:
+                if not mine:
+                    raise DiskRefused("receipt", f"another process keeps {path.with_name('.lock')} for over a minute")
                 merged = read_receipt(self._target.prefix)
                 for name, placed in self._changes.items():
                     if placed is None:

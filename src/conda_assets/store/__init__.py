@@ -11,7 +11,7 @@ Layout, version 1; what is drawn here is drawn nowhere else:
     ├── staging/<key>/<run>/        0700, `data` on its way and what the transport keeps beside it, of the run that has the claim
     ├── staging/<key>/free.<run>/   the same, given back: the next claimant of that user goes on with it
     ├── runs/<run>                  {"host": …, "boot": …, "pid": …}, flocked while the run or a child of it lives
-    ├── locks/<ab>                  held (filelock) for the moment in which a claim is decided; files stay
+    ├── locks/<ab>                  held for the moment in which a claim is decided; files stay
     └── quarantine/<hex>.<token>    files that failed verification; nobody reads them again
 
 Who has what. A claim is a folder that carries its run's name; making and renaming folders is atomic everywhere, so two runs never

@@ -6,11 +6,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from conda_assets.digest import Digest
 from conda_assets.errors import StoreFailed
+from conda_assets.locking import alone
 from conda_assets.model import Stored
 from conda_assets.store.ground import Ground, sync_folder
 from conda_assets.store.refusal import refusals
@@ -183,24 +184,15 @@ def _deciding(run: Run, name: str) -> Iterator[bool]:
     if not run.locks_work:
         yield True
         return
-    import filelock  # 45 to 85 ms, needed only when something is fetched
-
     folder = run.ground.folder(run.ground.tree.folder / "locks", sticky=False)
     path = folder / hashlib.sha256(name.encode()).hexdigest()[:2]
-    lock = filelock.FileLock(path, mode=run.ground.file_mode)
-    try:
-        lock.acquire(timeout=_DECIDING_S, poll_interval=0.005)
-    except filelock.Timeout:
-        yield False
-        return
-    except PermissionError:
-        # Another user's, left without its mode by a kill: the names of the folders decide alone.
-        yield True
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    with ExitStack() as stack:
+        try:
+            mine = stack.enter_context(alone(path, seconds=_DECIDING_S, mode=run.ground.file_mode))
+        except PermissionError:
+            # Another user's, left without its mode by a kill: the names of the folders decide alone.
+            mine = True
+        yield mine
 
 
 def _seal(descriptor: int, path: Path) -> None:

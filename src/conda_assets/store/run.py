@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from conda_assets.locking import CHILDREN_INHERIT, try_lock
 from conda_assets.store.ground import Ground
-from conda_assets.store.locking import CHILDREN_INHERIT, try_lock
 
 __all__ = ["Run", "Who", "begin_run", "end_run", "is_run_name", "probe"]
 

@@ -16,7 +16,6 @@ import base64
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
-from xml.sax.saxutils import escape
 
 from conda_assets.errors import AssetFailed, EngineFailed
 from conda_assets.settings import Network
@@ -32,6 +31,8 @@ _MIB = 1 << 20
 _LOWEST = 1024
 # Without pipelining each piece costs a connection, so pieces are longer then.
 _PLAIN_PIECE_BYTES = 4 * _MIB
+# xml.sax.saxutils has it too, and takes 14 ms to load.
+_XML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 
 
 def conf(network: Network, *, scratch: Path, limit_rate: int | None, files_at_once: int, log: Path | None) -> dict[str, str]:
@@ -114,11 +115,15 @@ def order(job: Job, network: Network, *, length: int, plain: bool, metalink: boo
 
 def _metalink(job: Job) -> str:
     # RFC 5854. The lower the number, the better.
-    urls = "".join(f'<url priority="{n}">{escape(url)}</url>' for n, url in enumerate(job.urls, 1))
+    urls = "".join(f'<url priority="{n}">{_escaped(url)}</url>' for n, url in enumerate(job.urls, 1))
     return (
         '<?xml version="1.0" encoding="UTF-8"?><metalink xmlns="urn:ietf:params:xml:ns:metalink">'
-        f'<file name="{escape(job.into.name, {chr(34): "&quot;"})}"><size>{job.size_bytes}</size>{urls}</file></metalink>'
+        f'<file name="{_escaped(job.into.name)}"><size>{job.size_bytes}</size>{urls}</file></metalink>'
     )
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_XML)
 
 
 def _pin(job: Job) -> list[tuple[str, str]]:
