@@ -195,6 +195,7 @@ class Locked:
     `digest`: what the publisher says the bytes are, and `vouched_by` who says so, for people (`Hugging Face`, `SHA256SUMS beside
     the file`). `revision`: what pins it there (a commit, a version's DOI). `also_at`: further URLs that the publisher names.
     `fresh`: asked before each connection where URLs expire or want credentials; then `final_url` is only shown, never fetched.
+    `most_requests`: how many the publisher likes to be asked for one file, None where that does not matter.
     """
 
     asset: Asset
@@ -210,6 +211,12 @@ class Locked:
     revision: str | None = None
     also_at: tuple[str, ...] = field(default=(), repr=False)
     fresh: Callable[[], Fresh] | None = field(default=None, repr=False, compare=False)
+    most_requests: int | None = None
+
+    @property
+    def promise(self) -> Digest | None:
+        """What the bytes are held against: the user's word, else the publisher's."""
+        return self.asset.digest or self.digest
 
 
 @dataclass(frozen=True, slots=True)

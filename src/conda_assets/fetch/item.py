@@ -6,6 +6,7 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from conda_assets.digest import Follower
 from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed, SizeMismatch
@@ -17,6 +18,8 @@ __all__ = ["Item"]
 
 # One connection per MiB at most: more only cost requests.
 _BYTES_PER_CONNECTION = 1 << 20
+# To a publisher that counts requests.
+_FEW = 4
 
 
 @dataclass(eq=False)
@@ -53,9 +56,10 @@ class Item:
     def share(self) -> int:
         """Connections it takes of the common budget."""
         size = (self.locked.size_bytes if self.locked else None) or self.asset.size_bytes
+        most = min(self.connections, _FEW) if self.locked and self.locked.most_requests else self.connections
         if size is None:
-            return self.connections
-        return max(1, min(self.connections, -(-size // _BYTES_PER_CONNECTION)))
+            return most
+        return max(1, min(most, -(-size // _BYTES_PER_CONNECTION)))
 
     def job(self, locked: Locked, claim: Claim) -> Job:
         """The transfer to order, now that the publisher has been asked."""
@@ -71,7 +75,8 @@ class Item:
             modified=locked.modified if len(urls) == 1 else None,
             headers=headers,
             connections=self.share,
-            checked=self.asset.digest is not None,
+            checked=locked.promise is not None,
+            most_requests=locked.most_requests,
         )
 
     def _sources(self, locked: Locked) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -80,8 +85,9 @@ class Item:
             may = locked.same_host and host_of(locked.final_url) == host_of(self.asset.url)
             return (locked.final_url,), tuple(locked.asset.headers.items()) if may else ()
         # The asset's own URL and not where it led: each new connection is led afresh, so expiring links heal.
-        rest = tuple(url for url in self.urls if url != locked.url)
-        return (locked.url, *rest), ()
+        first = locked.url if _can_be_asked(locked.url) else locked.final_url
+        rest = tuple(url for url in self.urls if url != locked.url and _can_be_asked(url))
+        return (first, *rest), ()
 
     def finish(self, follower: Follower, before: Future[None] | None) -> Stored:
         """Hash the rest, compare, adopt; runs in a worker.
@@ -92,7 +98,7 @@ class Item:
         """
         assert self.claim is not None
         assert self.locked is not None
-        name, asked = self.asset.name, self.asset.digest
+        name, asked = self.asset.name, self.locked.promise
         try:
             if before is not None:
                 before.result()
@@ -108,7 +114,7 @@ class Item:
             # A server that announces no length is found out only now.
             raise SizeMismatch(name, self.asset.size_bytes or 0, size_bytes, shown_url(self.locked.final_url))
         # A URL names bytes only when no digest does.
-        urls = () if asked is not None else tuple(asset.url for asset in self.want.assets)
+        urls = () if self.asset.digest is not None else tuple(asset.url for asset in self.want.assets)
         return self.claim.adopt(digests=digests, size_bytes=size_bytes, urls=urls)
 
     def rest(self) -> None:
@@ -149,3 +155,8 @@ class Item:
         bytes_fetched = self.earlier_bytes + self.job_bytes
         seconds = time.monotonic() - self.since if self.since else 0.0
         return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source)
+
+
+def _can_be_asked(url: str) -> bool:
+    """A transport reads such URLs; the others name a file that a source has to find first."""
+    return urlsplit(url).scheme.lower() in ("http", "https")

@@ -173,7 +173,7 @@ class _Run:
     def _begin(self, item: Item, locked: Locked, claim: Claim, transport: Transport) -> None:
         self._reserve(item, locked, claim)
         item.from_empty = not claim.data.exists()
-        algorithms = {"sha256"} | ({locked.asset.digest.algorithm} if locked.asset.digest else set())
+        algorithms = {"sha256"} | ({locked.promise.algorithm} if locked.promise else set())
         item.follower = Follower(claim.data, frozenset(algorithms))
         transport.start([item.job(locked, claim)])
         item.moving = True

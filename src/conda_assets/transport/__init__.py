@@ -26,6 +26,7 @@ class Job:
     `size_bytes`: what the probe said, None if unknown. `resumable`: the server serves ranges; else one
     connection, from the start.
     `etag`: strong one to pin the file with, or None. `modified`: Last-Modified as sent, the pin where there is no ETag.
+    `most_requests`: how many the server likes to get for the whole file, None where that does not matter.
     `checked`: the caller compares the result with a digest, so bytes may be kept on circumstantial evidence after a kill.
     """
 
@@ -38,6 +39,7 @@ class Job:
     modified: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     connections: int = 16
+    most_requests: int | None = None
     checked: bool = False
 
 

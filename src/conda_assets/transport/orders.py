@@ -33,6 +33,8 @@ _LOWEST = 1024
 _PLAIN_PIECE_BYTES = 4 * _MIB
 # xml.sax.saxutils has it too, and takes 14 ms to load.
 _XML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
+# What aria2 takes. Source: aria2c(1), --piece-length.
+_LARGEST_PIECE_BYTES = 1024 * _MIB
 
 
 def conf(network: Network, *, scratch: Path, limit_rate: int | None, files_at_once: int, log: Path | None) -> dict[str, str]:
@@ -81,6 +83,10 @@ def conf(network: Network, *, scratch: Path, limit_rate: int | None, files_at_on
 def piece_bytes(job: Job, *, plain: bool) -> int:
     """The piece length for a job that starts afresh."""
     length = piece_bytes_for(job.size_bytes or 0, job.connections)
+    if job.most_requests:
+        # A request a piece.
+        while length * job.most_requests < (job.size_bytes or 0) and length < _LARGEST_PIECE_BYTES:
+            length *= 2
     return max(length, _PLAIN_PIECE_BYTES) if plain else length
 
 
