@@ -22,7 +22,7 @@ from conda_assets.settings import Network
 __all__ = ["Source", "expand", "is_pattern", "probe", "read_text"]
 
 # scheme → module below; imported when an asset of that scheme is asked for.
-_OURS = {"http": "http", "https": "http", "doi": "doi"}
+_OURS = {"doi": "doi", "hf": "hf", "http": "http", "https": "http"}
 
 
 class Source(Protocol):

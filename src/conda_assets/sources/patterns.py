@@ -41,9 +41,10 @@ def matching(asset: str, where: str, pattern: str, paths: Iterable[str]) -> tupl
         UnsafePath: one of them would leave the asset's folder; `where` is the publisher, for people.
     """
     folder = fixed_folder(pattern)
-    fits = compile_glob(pattern[len(folder) :] or "**")
+    rest = pattern[len(folder) :]
+    fits = compile_glob(rest)
     found = ((path[len(folder) :], path) for path in paths if path.startswith(folder))
-    chosen = sorted((relative, path) for relative, path in found if fits.fullmatch(relative))
+    chosen = sorted((relative, path) for relative, path in found if not rest or fits.fullmatch(relative))
     for relative, _ in chosen:
         if not is_safe(relative):
             shown = relative.encode("unicode_escape").decode()
@@ -56,5 +57,5 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     known = list(dict.fromkeys(names))
     last = name.rsplit("/", 1)[-1].lower()
     same = [each for each in known if each.rsplit("/", 1)[-1].lower() == last]
-    alike = difflib.get_close_matches(name, known[:5000], n=3, cutoff=0.6)
+    alike = difflib.get_close_matches(name, known[:5000], n=3, cutoff=0.7)
     return list(dict.fromkeys([*same, *alike]))[:3]
