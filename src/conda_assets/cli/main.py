@@ -23,11 +23,13 @@ __all__ = ["main", "run"]
 # verb → module below and function. A verb's module is imported when it is called: all of them together cost 150 ms, which a sync
 # with nothing to do should not pay.
 _VERBS = {
+    "add": ("edits", "run_add"),
     "create": ("environments", "run_create"),
     "fetch": ("files", "run_fetch"),
     "info": ("looks", "run_info"),
     "list": ("looks", "run_list"),
     "path": ("looks", "run_path"),
+    "remove": ("edits", "run_remove"),
     "schema": ("looks", "run_schema"),
     "setup": ("environments", "run_setup"),
     "status": ("looks", "run_status"),

@@ -32,6 +32,8 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _list(verbs)
     _create(verbs)
     _setup(verbs)
+    _add(verbs)
+    _remove(verbs)
     _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
     _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
 
@@ -185,3 +187,47 @@ def _setup(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--user", action="store_true", help="for every environment of this user, in ~/.condarc")
     parser.add_argument("--undo", action="store_true", help="take back what setup changed")
     _common(parser)
+
+
+def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "add",
+        "add an asset to the file, all else in it kept; nothing is fetched",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets add https://example.org/train.csv\n"
+        "  conda assets add hf://org/repo/*.safetensors --env WEIGHTS --group train",
+    )
+    parser.add_argument("url", metavar="URL", help="where it comes from")
+    entry = parser.add_argument_group("the entry")
+    entry.add_argument("--name", dest="asset_name", metavar="NAME", help="what it is called (default: last part of the URL)")
+    entry.add_argument("--sha256", metavar="HEX", help="what its bytes must be")
+    entry.add_argument("--hash", metavar="ALGORITHM:HEX", help="the same with another algorithm")
+    entry.add_argument("--size", metavar="BYTES", help="expected bytes, or a figure such as 523MiB")
+    entry.add_argument("--path", metavar="PATH", help="where it appears (default: the name)")
+    entry.add_argument("--root", choices=("prefix", "project"), help="what the path is relative to")
+    entry.add_argument("--env", metavar="VARIABLE", help="a variable that holds its path")
+    entry.add_argument("--link", choices=("auto", "copy"), help="share the bytes with the store, or have a private copy")
+    entry.add_argument("--mirror", action="append", default=[], metavar="URL", help="the same bytes elsewhere; may be repeated")
+    entry.add_argument("--group", action="append", default=[], metavar="G", help="fetched only with it; may be repeated")
+    entry.add_argument("--platform", action="append", default=[], metavar="SUBDIR", help="only there; may be repeated")
+    entry.add_argument("--optional", action="store_true", help="its failure is a warning")
+    entry.add_argument("--unpack", action="store_true", help="it is an archive; its path is a folder")
+    _dry_run(parser)
+
+
+def _remove(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "remove",
+        "take assets out of the file, all else in it kept; files stay until they are pruned",
+        file=True,
+        where=False,
+    )
+    parser.add_argument("asset", nargs="+", metavar="NAME", help="name of the asset")
+    _dry_run(parser)
+
+
+def _dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-d", "--dry-run", action="store_true", help="show the change, write nothing")

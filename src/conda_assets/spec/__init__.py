@@ -29,7 +29,7 @@ from conda_assets.spec.source import DEFAULT_NAMES, is_file, local_path, read_so
 from conda_assets.spec.values import nearest, one_line
 from conda_assets.spec.walk import Walk, said
 
-__all__ = ["default_file", "has_section", "json_schema", "load", "load_texts", "without_section"]
+__all__ = ["Anything", "default_file", "has_section", "json_schema", "load", "load_texts", "names_of", "without_section"]
 
 
 def default_file(cwd: Path) -> str | None:
@@ -89,6 +89,28 @@ def load_texts(texts: Sequence[tuple[str, str]], *, environ: Mapping[str, str], 
         prefix=next((file.prefix for file in files if file.prefix), None),
         warnings=tuple(warning for file in files for warning in file.warnings),
     )
+
+
+def names_of(source: str, text: str) -> tuple[str | None, ...]:
+    """The names of a text's entries, in order, also of those that are at fault; None where there is none.
+
+    Raises:
+        SpecInvalid: the text is not YAML, or `assets:` is no list.
+    """
+    file = _read(source, text.removeprefix("\ufeff"), Anything({}))
+    if not file.drafts and file.faults:
+        raise SpecInvalid(tuple(file.faults))
+    return tuple(draft.name for draft in file.drafts)
+
+
+class Anything(dict[str, str]):
+    """An environment in which every variable is set: for files that are looked at and not fetched from."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return "x"
 
 
 def _own_names(texts: Sequence[tuple[str, str]]) -> set[str]:
