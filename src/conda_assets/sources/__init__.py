@@ -1,7 +1,7 @@
 """What publishers say about their files, one module a URL scheme.
 
-A source is a module (or any object) with the two functions of `Source`. Ours are named in `_OURS`; another package adds one
-through the entry point group `conda_assets.sources`, whose names are the schemes:
+A source is a module (or any object) with the functions of `Source`, and `vouch` where that can find out more. Ours are named in
+`_OURS`; another package adds one through the entry point group `conda_assets.sources`, whose names are the schemes:
 
     [project.entry-points."conda_assets.sources"]
     dvc = "conda_assets_dvc"
@@ -9,7 +9,7 @@ through the entry point group `conda_assets.sources`, whose names are the scheme
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
@@ -19,7 +19,7 @@ from conda_assets.errors import FileMissing, NoSource
 from conda_assets.model import Asset, Locked
 from conda_assets.settings import Network
 
-__all__ = ["Source", "expand", "is_pattern", "probe", "read_text"]
+__all__ = ["Source", "expand", "is_pattern", "probe", "read_text", "vouch"]
 
 # scheme → module below; imported when an asset of that scheme is asked for.
 _OURS = {"doi": "doi", "hf": "hf", "http": "http", "https": "http"}
@@ -58,6 +58,21 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         AssetFailed, SizeMismatch: what the publisher says is not what the asset needs.
     """
     return _source(asset, url).probe(asset, url, network)
+
+
+def vouch(asset: Asset, locked: Locked, network: Network) -> Locked:
+    """The record with a digest, where one was not known yet and the publisher has it somewhere that costs further requests.
+
+    For a lock that is to have a hash of every file; a sync does not pay for it.
+
+    Raises:
+        NoSource: a scheme that this version cannot fetch.
+        AssetFailed: the publisher does not say.
+    """
+    if locked.promise is not None:
+        return locked
+    look: Callable[[Asset, Locked, Network], Locked] | None = getattr(_source(asset, locked.url), "vouch", None)
+    return locked if look is None else look(asset, locked, network)
 
 
 def is_pattern(asset: Asset) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,14 +18,16 @@ from urllib.parse import urlsplit
 from conda_assets.errors import AssetFailed, FileMissing, NotTheFile, SizeMismatch
 from conda_assets.model import Asset, Locked, last_part, shown_url
 from conda_assets.settings import Network
-from conda_assets.sources.asking import body_of, web_of
+from conda_assets.sources.asking import ask, body_of, links_of, web_of
+from conda_assets.sources.checksums import beside, of_headers, strongest
+from conda_assets.sources.metalink import MEDIA_TYPE, of_name, read_metalink
 from conda_assets.web.failures import is_recoded, of_status, retry_after_s
 from conda_assets.web.reach import origin_of
 
 if TYPE_CHECKING:
     from conda_assets.web.exchange import Exchange, Web
 
-__all__ = ["expand", "is_pattern", "probe", "read_text"]
+__all__ = ["expand", "is_pattern", "probe", "read_text", "vouch"]
 
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
 _ONE_BYTE = {"Range": "bytes=0-0"}
@@ -34,6 +37,8 @@ _PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _PAGES = (".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
 # What a spec on the web may have at most, compressed or not.
 _TEXT_BYTES = 64 << 20
+_METALINK_BYTES = 4 << 20
+_MOST_MIRRORS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
     if size_bytes is not None and not asset.fits(size_bytes):
         raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, shown_url(answer.url))
     etag = headers.get("ETag", "").strip()
+    digest, vouched_by = of_headers(headers, answer.status, urlsplit(answer.url).hostname or "") or (None, "")
     return Locked(
         asset=asset,
         url=url,
@@ -71,7 +77,27 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         modified=headers.get("Last-Modified"),
         resumable=said.resumable,
         same_host=answer.same_host,
+        digest=digest,
+        vouched_by=vouched_by,
+        # Mirrors are not believed, they are held against the digest.
+        also_at=_duplicates(answer) if digest or asset.digest else (),
     )
+
+
+def vouch(asset: Asset, locked: Locked, network: Network) -> Locked:
+    """Look for a digest in a Metalink that the server names, then in files of checksums beside the file; up to ten requests.
+
+    What cannot be read vouches for nothing: the same record comes back then.
+    """
+    secret = _secret(asset) if origin_of(locked.url) == origin_of(asset.url) else {}
+    with suppress(AssetFailed, ValueError):
+        answer, _ = _ask(web_of(network), asset, locked.url, secret)
+        described = next((url for url, said in links_of(answer) if _describes(said)), None)
+        if described is not None:
+            mine = secret if origin_of(described) == origin_of(locked.url) else {}
+            told = ask(asset.name, described, network, secret=mine, most_bytes=_METALINK_BYTES)
+            locked = _with_metalink(locked, told.body) if told.status == 200 else locked
+    return locked if locked.digest else beside(locked, network, secret)
 
 
 def is_pattern(url: str) -> bool:
@@ -149,6 +175,47 @@ def _check_content(asset: Asset, answer: Exchange, said: _Said) -> None:
     if kind in _PAGE_TYPES and not _may_be_a_page(asset, answer, said):
         wanted = last_part(asset.url) or asset.name
         raise NotTheFile(asset.name, f"{shown} answers with an HTML page instead of {wanted}: a login wall or a quota page")
+
+
+def _duplicates(answer: Exchange) -> tuple[str, ...]:
+    """Mirrors that the server names, best first; none that would be asked without the safety that it was asked with.
+
+    Source: RFC 6249, 3.
+    """
+    schemes = ("https",) if urlsplit(answer.url).scheme == "https" else ("http", "https")
+    ranked = [(_rank(said), url) for url, said in links_of(answer) if "duplicate" in said.get("rel", "").split()]
+    urls = [url for _, url in sorted(ranked, key=lambda each: each[0]) if urlsplit(url).scheme in schemes]
+    return tuple(dict.fromkeys(urls))[:_MOST_MIRRORS]
+
+
+def _rank(said: Mapping[str, str]) -> int:
+    text = said.get("pri", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 999_999
+
+
+def _describes(said: Mapping[str, str]) -> bool:
+    return "describedby" in said.get("rel", "").split() and said.get("type", "").lower() == MEDIA_TYPE
+
+
+def _with_metalink(locked: Locked, body: bytes) -> Locked:
+    """With the digest and the mirrors of a Metalink, unless that is of another file than the one there now.
+
+    Raises:
+        ValueError: it is none.
+    """
+    entry = of_name(read_metalink(body), last_part(locked.url))
+    if entry is None or (entry.size_bytes is not None and locked.size_bytes not in (None, entry.size_bytes)):
+        return locked
+    best = strongest(dict.fromkeys(entry.digests, ""))
+    if best is None:
+        return locked
+    secure = urlsplit(locked.url).scheme == "https"
+    mirrors = [
+        url for url in entry.urls if url not in (locked.url, locked.final_url) and not (secure and url.startswith("http:"))
+    ]
+    size_bytes = locked.size_bytes if locked.size_bytes is not None else entry.size_bytes
+    vouched_by, also_at = "the Metalink that its server names", tuple(dict.fromkeys([*locked.also_at, *mirrors]))[:_MOST_MIRRORS]
+    return replace(locked, size_bytes=size_bytes, digest=best[0], vouched_by=vouched_by, also_at=also_at)
 
 
 def _may_be_a_page(asset: Asset, answer: Exchange, said: _Said) -> bool:
