@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -14,6 +16,7 @@ import yaml
 
 from conda_assets import api, spec
 from conda_assets.api import Options
+from conda_assets.cli import main
 from conda_assets.events import Event
 from conda_assets.model import Report, Spec, Target
 from conda_assets.settings import Settings, load
@@ -103,6 +106,17 @@ class Lab:
             check=False,
         )
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def call(self, *words: str) -> Said:
+        """The program in this process: half a second faster."""
+        out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
+        os.chdir(self.folder)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = main(list(words))
+        finally:
+            os.chdir(before)
+        return Said(status, out.getvalue(), err.getvalue())
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """The program in the background."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["ALGORITHMS", "Digest", "Follower", "digest_file", "hash_of", "parse_digest"]
+__all__ = ["ALGORITHMS", "Digest", "Follower", "Pieces", "digest_file", "hash_of", "parse_digest", "piece_size_for"]
 
 #: algorithm → hex digits of its digest
 ALGORITHMS = {"sha256": 64, "sha512": 128, "sha1": 40, "md5": 32, "blake3": 64}
 
 # 1 MiB: larger reads gain nothing on hashlib, smaller ones cost calls (measured: ecosystem notes, "hash").
 _BLOCK_BYTES = 1 << 20
+_LEAST_PIECE_BYTES = 4 << 20
+_MOST_PIECES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,14 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The sha256 of each piece of a file, one after the other, 32 bytes each; the last piece may be shorter."""
+
+    size_bytes: int
+    digests: bytes = field(repr=False)
+
+
 class Hash(Protocol):
     """What hashlib's objects and blake3's have in common."""
 
@@ -35,6 +45,9 @@ class Hash(Protocol):
 
     def hexdigest(self) -> str:
         """The digest so far, in hex."""
+
+    def digest(self) -> bytes:
+        """The digest so far."""
 
 
 def parse_digest(text: str) -> Digest:
@@ -71,14 +84,24 @@ def hash_of(algorithm: str) -> Hash:
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
+def piece_size_for(size_bytes: int) -> int:
+    """Bytes a piece: a power of two from 4 MiB, so that there are at most 1024 of them (32 KiB of digests)."""
+    piece = _LEAST_PIECE_BYTES
+    while piece * _MOST_PIECES < size_bytes:
+        piece *= 2
+    return piece
+
+
 class Follower:
     """Hashes the finished front of a file while the rest of it is still arriving.
 
+    `piece_bytes`: hash each piece of that size too, in the same pass; 0 for none.
     Not safe for two threads at once; hashlib releases the GIL, so one worker thread a file runs beside the others.
     """
 
-    def __init__(self, path: Path, algorithms: frozenset[str]) -> None:
+    def __init__(self, path: Path, algorithms: frozenset[str], piece_bytes: int = 0) -> None:
         self._path = path
+        self._piece_bytes, self._piece, self._pieces = piece_bytes, hash_of("sha256"), bytearray()
         self._hashes = {algorithm: hash_of(algorithm) for algorithm in sorted(algorithms)}
         self._buffer = memoryview(bytearray(_BLOCK_BYTES))
         self.done_bytes = 0
@@ -94,13 +117,32 @@ class Follower:
         with self._path.open("rb", buffering=0) as file:
             file.seek(self.done_bytes)
             while self.done_bytes < ready_bytes:
-                count = file.readinto(self._buffer[: min(_BLOCK_BYTES, ready_bytes - self.done_bytes)])
+                most = min(_BLOCK_BYTES, ready_bytes - self.done_bytes)
+                if self._piece_bytes:
+                    most = min(most, self._piece_bytes - self.done_bytes % self._piece_bytes)
+                count = file.readinto(self._buffer[:most])
                 if not count:
                     raise EOFError(f"{self._path} ends at {self.done_bytes}, expected {ready_bytes} bytes")
                 block = self._buffer[:count]
                 for each in self._hashes.values():
                     each.update(block)
                 self.done_bytes += count
+                if self._piece_bytes:
+                    self._piece.update(block)
+                    if self.done_bytes % self._piece_bytes == 0:
+                        self._end_piece()
+
+    def pieces(self) -> Pieces | None:
+        """The pieces of what was taken in; None for one piece or less, as the file's digest says it. Call once, at the end."""
+        if not self._piece_bytes or self.done_bytes <= self._piece_bytes:
+            return None
+        if self.done_bytes % self._piece_bytes:
+            self._end_piece()
+        return Pieces(self._piece_bytes, bytes(self._pieces))
+
+    def _end_piece(self) -> None:
+        self._pieces += self._piece.digest()
+        self._piece = hash_of("sha256")
 
     def digests(self) -> dict[str, Digest]:
         """algorithm → digest of what was taken in so far."""

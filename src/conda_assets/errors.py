@@ -6,12 +6,15 @@
     │   ├── FileMissing          2    no environment.yml, no such file
     │   └── UnknownAsset         2    the environment has no asset of that name
     ├── SpecInvalid              2    the `assets:` section, all its faults at once
+    │   └── LockInvalid          2    a lock file, all its faults at once
+    ├── LockStale                3    a lock that does not fit its file, where it has to
     ├── AssetFailed              1    one asset could not be brought
     │   ├── DigestMismatch       4    bytes arrived, but other bytes
     │   ├── SizeMismatch         1    the server announces another size than the file asks for
     │   ├── NotThere             1    404, 410
     │   ├── AccessDenied         1    401, 403
     │   ├── UpstreamChanged      1    the file was replaced while it was fetched
+    │   ├── UpstreamReplaced     4    the publisher says that the file has other bytes than the lock
     │   ├── NotTheFile           1    an HTML page, an empty body, a compressed body instead of the file
     │   ├── NetworkFailed        1    worth another try (retryable)
     │   ├── TlsFailed            1    certificate or handshake
@@ -55,6 +58,8 @@ __all__ = [
     "Hint",
     "InsecureRedirect",
     "Interrupted",
+    "LockInvalid",
+    "LockStale",
     "NetworkFailed",
     "NoSource",
     "NotAnArchive",
@@ -68,6 +73,7 @@ __all__ = [
     "UnknownAsset",
     "UnsafePath",
     "UpstreamChanged",
+    "UpstreamReplaced",
     "UsageError",
 ]
 
@@ -203,6 +209,43 @@ class SpecInvalid(AssetsError):
 
 
 @dataclass(eq=False)
+class LockInvalid(SpecInvalid):
+    """A lock file has faults; all are listed, in file order. `relock`: the command that makes it anew."""
+
+    relock: str = ""
+    code: ClassVar[str] = "lock_invalid"
+
+    @property
+    def message(self) -> str:
+        count = len(self.faults)
+        head = f"{count} fault{'s' if count != 1 else ''} in the lock {', '.join(sorted({fault.file for fault in self.faults}))}"
+        return "\n".join([head + ":", *(f"  {fault}" for fault in self.faults)])
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"take the last good one from version control, or delete it and run `{self.relock}`", "lock"),)
+
+
+@dataclass(eq=False)
+class LockStale(AssetsError):
+    """The lock does not fit its file, and it was asked to. `why`: sentences; `relock`: the command that mends it."""
+
+    lock: str
+    why: tuple[str, ...]
+    relock: str = ""
+    code: ClassVar[str] = "lock_stale"
+    exit_code: ClassVar[int] = 3
+
+    @property
+    def message(self) -> str:
+        return "\n".join([f"{self.lock} is out of date:", *(f"  {each}" for each in self.why)])
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"bring it up to date with `{self.relock}`", "lock"),)
+
+
+@dataclass(eq=False)
 class AssetFailed(AssetsError):
     """One asset could not be brought. `asset` is its name, `cause` a sentence without the name."""
 
@@ -217,13 +260,17 @@ class AssetFailed(AssetsError):
 
 @dataclass(eq=False)
 class DigestMismatch(AssetsError):
-    """Bytes arrived, but not the bytes that the file promises. `source`: the shown URL they came from."""
+    """Bytes arrived, but not the bytes that the file promises. `source`: the shown URL they came from.
+
+    `relock`: the command that takes the new bytes into the lock, where it is the lock that promises.
+    """
 
     asset: str
     algorithm: str
     expected: str
     got: str
     source: str = ""
+    relock: str = ""
     code: ClassVar[str] = "digest_mismatch"
     exit_code: ClassVar[int] = 4
 
@@ -234,6 +281,8 @@ class DigestMismatch(AssetsError):
 
     @property
     def hints(self) -> tuple[Hint, ...]:
+        if self.relock:
+            return (Hint(f"if the publisher replaced the file and the new one is wanted, run `{self.relock}`", "relock"),)
         return (
             Hint(
                 f"if the publisher replaced the file, put the new {self.algorithm} beside `{self.asset}` in the file",
@@ -244,12 +293,13 @@ class DigestMismatch(AssetsError):
 
 @dataclass(eq=False)
 class SizeMismatch(AssetsError):
-    """The server announces another size than the file asks for; nothing was fetched. Sizes in bytes."""
+    """The server announces another size than the file or its lock (then `relock` is set); nothing was fetched. Sizes in bytes."""
 
     asset: str
     expected: int
     got: int
     source: str
+    relock: str = ""
     code: ClassVar[str] = "size_mismatch"
 
     @property
@@ -258,6 +308,8 @@ class SizeMismatch(AssetsError):
 
     @property
     def hints(self) -> tuple[Hint, ...]:
+        if self.relock:
+            return (Hint(f"if the publisher replaced the file and the new one is wanted, run `{self.relock}`", "relock"),)
         return (Hint(f"correct `size:` of `{self.asset}`, or ask the publisher what changed", "size"),)
 
 
@@ -292,6 +344,19 @@ class UpstreamChanged(AssetFailed):
 
     code: ClassVar[str] = "upstream_changed"
     retryable: ClassVar[bool] = True
+
+
+@dataclass(eq=False)
+class UpstreamReplaced(AssetFailed):
+    """The publisher vouches for other bytes than the lock does; nothing was fetched. `relock`: takes them into the lock."""
+
+    relock: str = ""
+    code: ClassVar[str] = "upstream_replaced"
+    exit_code: ClassVar[int] = 4
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"if the new file is wanted, run `{self.relock}`", "relock"),)
 
 
 @dataclass(eq=False)
@@ -360,7 +425,7 @@ class HashRequired(AssetFailed):
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        return (Hint(f"add `sha256:` to `{self.asset}`", "hash"),)
+        return (Hint(f"add `sha256:` to `{self.asset}`, or run `conda assets lock`", "hash"),)
 
 
 @dataclass(eq=False)

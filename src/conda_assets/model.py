@@ -118,6 +118,8 @@ class Unpack:
 class Asset:
     """One entry of `assets:`, valid. `url`, `mirrors` and `headers` are expanded, so they may hold secrets: print `shown_url`.
 
+    `written`: the URL and its mirrors as they stand in the file, variables not expanded; empty where that is the same.
+    `relock`: set when a lock pins the asset: the command that takes new bytes of the publisher into it.
     `size_slack_bytes`: how far the true size may be from `size_bytes`; not 0 where the file says "523 MiB", a rounded figure.
     """
 
@@ -138,6 +140,8 @@ class Asset:
     file: str = ""
     line: int = 0
     size_slack_bytes: int = 0
+    written: tuple[str, ...] = field(default=(), repr=False)
+    relock: str = ""
 
     def fits(self, size_bytes: int) -> bool:
         """Whether a file of that size can be what the spec asks for."""
@@ -193,7 +197,8 @@ class Locked:
     `resumable`: the server serves ranges. `same_host`: `final_url` is on the host of `url`, so the headers may go there.
 
     `digest`: what the publisher says the bytes are, and `vouched_by` who says so, for people (`Hugging Face`, `SHA256SUMS beside
-    the file`). `revision`: what pins it there (a commit, a version's DOI). `also_at`: further URLs that the publisher names.
+    the file`). `revision`: what pins it there (a commit, a version's DOI), and `pinned_url` is the same URL with
+    that in it, for the lock. `also_at`: further URLs that the publisher names.
     `fresh`: asked before each connection where URLs expire or want credentials; then `final_url` is only shown, never fetched.
     `most_requests`: how many the publisher likes to be asked for one file, None where that does not matter.
     """
@@ -209,6 +214,7 @@ class Locked:
     digest: Digest | None = None
     vouched_by: str = ""
     revision: str | None = None
+    pinned_url: str | None = field(default=None, repr=False)
     also_at: tuple[str, ...] = field(default=(), repr=False)
     fresh: Callable[[], Fresh] | None = field(default=None, repr=False, compare=False)
     most_requests: int | None = None

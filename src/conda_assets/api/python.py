@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conda_assets import spec as specs
 from conda_assets.api.look import path_of
+from conda_assets.api.pinning import Use, find_locks, pin, read_locks
 from conda_assets.api.sync import Options, fetch_url
 from conda_assets.api.sync import sync as sync_spec
 from conda_assets.digest import Digest, parse_digest
@@ -44,7 +45,7 @@ def sync(
     offline: bool = False,
     watch: Observer = nobody,
 ) -> Report:
-    """Make an environment match its file; the report says what became of each asset.
+    """Make an environment match its file and the lock beside it; the report says what became of each asset.
 
     Raises:
         SpecInvalid, FileMissing: the file, with all its faults.
@@ -57,6 +58,7 @@ def sync(
         return read_text(url, settings.network)
 
     spec = specs.load(sources, environ=os.environ, cwd=Path.cwd(), read_url=read_url)
+    spec = pin(spec, read_locks(find_locks(spec.sources, Path.cwd())), Use.PLAIN, environ=os.environ)
     target = Target(_prefix(prefix), spec.base.absolute())
     report = sync_spec(spec, target, settings, options=Options(groups=tuple(groups), only=tuple(only)), watch=watch)
     for row in report.failures:

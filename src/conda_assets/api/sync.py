@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conda_assets.activation import set_by_user
 from conda_assets.api.engine import make_transport
+from conda_assets.api.pinning import check_vouched, name_lock
 from conda_assets.api.placing import Ledger, place_of, still_stands
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, HashRequired, NoSource, Offline, UnknownAsset, UsageError
@@ -24,7 +25,7 @@ from conda_assets.settings import Settings
 from conda_assets.sources import probe
 from conda_assets.store import Store, open_stores
 
-__all__ = ["Options", "choose", "fetch_url", "preview", "sync"]
+__all__ = ["Options", "choose", "fetch_url", "one_at_a_time", "preview", "sync", "want_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def sync(
     """
     options = options or Options()
     environ = os.environ if environ is None else environ
-    run = _Sync(spec, target, settings, options, _one_at_a_time(watch), environ)
+    run = _Sync(spec, target, settings, options, one_at_a_time(watch), environ)
     return run.report(preview(spec, target, settings, options=options, environ=environ))
 
 
@@ -124,7 +125,7 @@ def _find(store: Store, asset: Asset) -> Stored | None:
     return store.find(asset.digest) if asset.digest else store.find_url(asset.url)
 
 
-def _one_at_a_time(watch: Observer) -> Observer:
+def one_at_a_time(watch: Observer) -> Observer:
     """Workers report from several threads; faces need not care."""
     lock = threading.Lock()
 
@@ -168,7 +169,9 @@ class _Sync:
             return
 
         def ask(asset: Asset, url: str) -> Locked:
-            return probe(asset, url, self._settings.network)
+            locked = probe(asset, url, self._settings.network)
+            check_vouched(asset, locked)
+            return locked
 
         limits = Limits(connections=self._settings.connections, jobs=self._settings.jobs)
         arrivals = fetch(
@@ -203,7 +206,7 @@ class _Sync:
                     link=placed.link,
                 )
             else:
-                shared.setdefault(_key(asset), []).append(asset)
+                shared.setdefault(want_key(asset), []).append(asset)
         return [Want(key, tuple(group)) for key, group in shared.items()]
 
     def _refusal(self, asset: Asset) -> AssetsError | None:
@@ -252,6 +255,7 @@ class _Sync:
         self._watch(Finished(asset.name, state, stored.size_bytes, count, seconds, str(path)))
 
     def _fail(self, asset: Asset, error: AssetsError) -> None:
+        error = name_lock(error, asset)
         self._outcomes[asset.name] = self._outcome(asset, State.FAILED, because=error.message, error=error)
         self._watch(Failed(asset.name, error.message, tuple(hint.text for hint in error.hints), asset.optional))
 
@@ -277,6 +281,6 @@ class _Sync:
         return replace(blank, **rest)  # type: ignore[arg-type]
 
 
-def _key(asset: Asset) -> str:
+def want_key(asset: Asset) -> str:
     """The store's name for what the asset asks for; safe as a file name."""
     return f"{asset.digest.algorithm}-{asset.digest.hex}" if asset.digest else f"url-{url_key(asset.url)}"

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from conda_assets import spec as specs
 from conda_assets.api import Options
+from conda_assets.api.pinning import Use, find_locks, pin, read_locks
 from conda_assets.cli.target import find_target
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.events import Observer
@@ -75,6 +76,21 @@ class Call:
         if not sources:
             return None
         spec = specs.load(sources, environ=self.environ, cwd=self.cwd, read_url=self.read_url)
+        for warning in spec.warnings:
+            self.say(f"Warning: {warning}")
+        return spec
+
+    def pinned(self, spec: Spec) -> Spec:
+        """The spec with what its locks say, as `--locked` and `--frozen` ask for.
+
+        Raises:
+            LockStale: a lock does not fit, and it has to.
+            LockInvalid: with all faults of a lock.
+        """
+        use = Use.LOCKED if getattr(self.args, "locked", False) else Use.PLAIN
+        use = Use.FROZEN if getattr(self.args, "frozen", False) else use
+        locks = read_locks(find_locks(spec.sources, self.cwd), self.program)
+        spec = pin(spec, locks, use, environ=self.environ, program=self.program)
         for warning in spec.warnings:
             self.say(f"Warning: {warning}")
         return spec

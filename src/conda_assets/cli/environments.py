@@ -20,7 +20,7 @@ __all__ = ["run_create", "run_setup"]
 
 def run_create(call: Call) -> int:
     """The environment, then its assets; the environment stays when an asset fails."""
-    spec = call.spec()
+    spec = call.pinned(call.spec())
     texts = [(shown_source(source), read_source(source, call.cwd, call.read_url)) for source in call.sources()]
     prefix = new_prefix(call.args.name, call.args.prefix, spec, call.settings, call.cwd)
     target = Target(prefix, spec.base.absolute())

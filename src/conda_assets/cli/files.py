@@ -21,7 +21,7 @@ __all__ = ["run_fetch", "run_sync", "run_verify", "show_plan", "sync_into"]
 
 def run_sync(call: Call) -> int:
     """Make the disk match the file."""
-    spec = call.spec()
+    spec = call.pinned(call.spec())
     target = call.target(spec)
     options = call.options()
     if call.args.dry_run:
@@ -35,7 +35,7 @@ def run_sync(call: Call) -> int:
 
 def run_fetch(call: Call) -> int:
     """Fill the store only."""
-    spec = call.spec()
+    spec = call.pinned(call.spec())
     nowhere = Target(call.cwd, spec.base)
     options = call.options(place=False)
     if call.args.dry_run:
@@ -128,5 +128,6 @@ def _repair(call: Call, spec: Spec | None, target: Target, report: Report, wrong
     names = {asset.name for asset in spec.assets}
     if lost := sorted(set(wrong) - names):
         raise UsageError(f"{', '.join(spec.sources)} has no asset {lost[0]!r}", "name the file that has it with `-f FILE`")
+    spec = call.pinned(spec)
     api.set_damaged_aside(target, call.settings, report)
     return sync_into(call, spec, target, Options(only=wrong, require_hashes=call.options().require_hashes))

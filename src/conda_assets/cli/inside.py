@@ -18,6 +18,7 @@ from pathlib import Path
 
 from conda_assets import api
 from conda_assets import spec as specs
+from conda_assets.api.pinning import Use, find_locks, pin, read_locks
 from conda_assets.cli.call import exit_status
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, Hint, Interrupted
@@ -52,9 +53,10 @@ def check(texts: Sequence[tuple[str, str]], base: Path, conda: Mapping[str, obje
     settings = _settings(conda)
     shown = [(_shown(source), text) for source, text in texts]
     spec = specs.load_texts(shown, environ=os.environ, base=base)
-    for warning in () if settings.quiet or settings.json else spec.warnings:
+    pinned = pin(spec, read_locks(find_locks([source for source, _ in shown], Path.cwd())), Use.PLAIN, environ=os.environ)
+    for warning in () if settings.quiet or settings.json else (*spec.warnings, *pinned.warnings):
         say(sys.stderr, f"Warning: {warning}")
-    return spec
+    return pinned
 
 
 def copy_for_conda(text: str) -> str:

@@ -25,7 +25,7 @@ def run_status(call: Call) -> int:
     if spec is None:
         report = api.health(target)
     else:
-        report = api.status(spec, target, call.settings, options=call.options(), environ=call.environ)
+        report = api.status(call.pinned(spec), target, call.settings, options=call.options(), environ=call.environ)
     fine = all(row.state in (Health.PRESENT, Health.SKIPPED) for row in report.outcomes if not row.optional)
     if call.json:
         call.write(report_document(report, success=fine))

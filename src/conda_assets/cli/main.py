@@ -28,6 +28,7 @@ _VERBS = {
     "fetch": ("files", "run_fetch"),
     "info": ("looks", "run_info"),
     "list": ("looks", "run_list"),
+    "lock": ("locks", "run_lock"),
     "path": ("looks", "run_path"),
     "remove": ("edits", "run_remove"),
     "schema": ("looks", "run_schema"),

@@ -31,6 +31,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _path(verbs)
     _list(verbs)
     _create(verbs)
+    _lock(verbs)
     _setup(verbs)
     _add(verbs)
     _remove(verbs)
@@ -81,19 +82,27 @@ def _choice(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
 
 
-def _transfer(parser: argparse.ArgumentParser) -> None:
+def _transfer(parser: argparse.ArgumentParser, *, hashes: bool = True) -> None:
     group = parser.add_argument_group("transfer")
     group.add_argument(
         "--connections", type=int, metavar="N", help="connections to one server for one file, 1 to 16 (default: 16)"
     )
     group.add_argument("--limit-rate", metavar="RATE", help="bytes per second for everything together, such as 20M")
     group.add_argument("--offline", action="store_true", help="use the store only, never the network")
-    group.add_argument("--require-hashes", action="store_true", help="refuse assets without a hash")
+    if hashes:
+        group.add_argument("--require-hashes", action="store_true", help="refuse assets without a hash in the file or its lock")
     group.add_argument(
         "--progress",
         choices=("auto", "tty", "plain", "json", "none"),
         help="how progress is shown on standard error (default: auto; none with --json or -q)",
     )
+
+
+def _lock_use(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("lock (default: used for each asset that it fits)")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("--locked", action="store_true", help="exit 3 unless the lock fits the whole file")
+    either.add_argument("--frozen", action="store_true", help="use the lock as it is; what the file changed since does not count")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +122,7 @@ def _sync(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _choice(parser)
     _transfer(parser)
     _common(parser)
+    _lock_use(parser)
     parser.add_argument("--prune", action="store_true", help="remove assets that the file no longer names")
 
 
@@ -127,6 +137,7 @@ def _fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     _choice(parser)
     _transfer(parser)
+    _lock_use(parser)
     _common(parser)
 
 
@@ -145,6 +156,7 @@ def _verify(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
     parser.add_argument("--repair", action="store_true", help="bring what is damaged or missing anew")
     _transfer(parser)
+    _lock_use(parser)
     _common(parser)
 
 
@@ -179,6 +191,23 @@ def _create(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     _choice(parser)
     _transfer(parser)
+    _lock_use(parser)
+    _common(parser)
+
+
+def _lock(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "lock",
+        "write what publishers say (size, hash, revision) to a lock beside the file; download only where nobody gives a hash",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets lock\n  conda assets lock --check\n  conda assets lock --update gpt2-weights",
+    )
+    parser.add_argument("--update", action="append", default=[], metavar="NAME", help="ask anew for this asset; may be repeated")
+    parser.add_argument("--update-all", action="store_true", help="ask anew for every asset")
+    parser.add_argument("--check", action="store_true", help="write nothing, ask nobody; exit 3 when the lock is out of date")
+    _transfer(parser, hashes=False)
     _common(parser)
 
 

@@ -154,7 +154,8 @@ class Item:
             self.claim = None
         bytes_fetched = self.earlier_bytes + self.job_bytes
         seconds = time.monotonic() - self.since if self.since else 0.0
-        return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source)
+        pieces = self.follower.pieces() if self.follower and fetched else None
+        return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source, pieces)
 
 
 def _can_be_asked(url: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from conda_assets.digest import Follower
+from conda_assets.digest import Follower, piece_size_for
 from conda_assets.errors import (
     AssetFailed,
     AssetsError,
@@ -128,7 +128,7 @@ class _Run:
             return None
         asset = item.asset
         stored = self._store.find(asset.digest) if asset.digest else self._store.find_url(asset.url)
-        if stored is not None:
+        if stored is not None and not item.want.afresh:
             return item.arrival(stored=stored)
         self._engine.want()
         item.probing = self._workers.submit(self._probe_any, asset, item.urls)
@@ -174,7 +174,8 @@ class _Run:
         self._reserve(item, locked, claim)
         item.from_empty = not claim.data.exists()
         algorithms = {"sha256"} | ({locked.promise.algorithm} if locked.promise else set())
-        item.follower = Follower(claim.data, frozenset(algorithms))
+        piece_bytes = piece_size_for(locked.size_bytes) if item.want.pieces and locked.size_bytes else 0
+        item.follower = Follower(claim.data, frozenset(algorithms), piece_bytes)
         transport.start([item.job(locked, claim)])
         item.moving = True
 

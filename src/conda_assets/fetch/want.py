@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from conda_assets.digest import Digest
+from conda_assets.digest import Digest, Pieces
 from conda_assets.errors import AssetsError
 from conda_assets.model import Asset, Stored
 
@@ -69,15 +69,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Bytes to bring: one store key, and the assets that share them."""
+    """Bytes to bring: one store key, and the assets that share them.
+
+    `afresh`: what the store has from that URL is not to be used. `pieces`: hash the pieces too.
+    """
 
     key: str
     assets: tuple[Asset, ...]
+    afresh: bool = False
+    pieces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The end of a want: `stored` or `error`. `fetched`: this process brought it; else another one did meanwhile."""
+    """The end of a want: `stored` or `error`. `fetched`: this process brought it; else another one did meanwhile.
+
+    `pieces`: when they were wanted, the server said the size, and there are several.
+    """
 
     want: Want
     stored: Stored | None = None
@@ -86,3 +94,4 @@ class Arrival:
     bytes_fetched: int = 0
     seconds: float = 0.0
     source: str = ""
+    pieces: Pieces | None = None

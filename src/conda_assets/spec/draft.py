@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from conda_assets.model import Asset, LinkMode, Root, last_part
 from conda_assets.spec.fields import FIELDS
-from conda_assets.spec.nodes import Node, Pairs, Scalar
+from conda_assets.spec.nodes import Items, Node, Pairs, Scalar
 from conda_assets.spec.paths import read_path
 from conda_assets.spec.values import Size, Wrong, read_name, shown
 from conda_assets.spec.walk import Walk, gather, said
@@ -150,7 +150,7 @@ def _draft(node: Node, index: int, nodes: Mapping[str, Node], values: Mapping[st
         file=file,
         index=index,
         at=at,
-        asset=_asset(values, root, platforms, file, node.line) if right else None,
+        asset=_asset(node, nodes, values, root, platforms, file) if right else None,
         name=values.get("name"),
         path=values.get("path"),
         root=root,
@@ -168,9 +168,12 @@ def _spot(node: Node | None, otherwise: Spot) -> Spot:
     return max(Spot(node.line, node.column), otherwise) if node else otherwise
 
 
-def _asset(values: Mapping[str, Any], root: Root, platforms: tuple[str, ...], file: str, line: int) -> Asset:
+def _asset(
+    node: Node, nodes: Mapping[str, Node], values: Mapping[str, Any], root: Root, platforms: tuple[str, ...], file: str
+) -> Asset:
     size: Size | None = values.get("size")
     mirrors: tuple[str, ...] = values.get("mirrors") or ()
+    written = _written(nodes)
     return Asset(
         name=values["name"],
         url=values["url"],
@@ -188,5 +191,13 @@ def _asset(values: Mapping[str, Any], root: Root, platforms: tuple[str, ...], fi
         headers=values.get("headers") or {},
         link=values.get("link") or LinkMode.AUTO,
         file=file,
-        line=line,
+        line=node.line,
+        written=() if written == (values["url"], *mirrors) else written,
     )
+
+
+def _written(nodes: Mapping[str, Node]) -> tuple[str, ...]:
+    """The URL and its mirrors as they stand in the file."""
+    mirrors = nodes.get("mirrors")
+    listed = [nodes["url"], *(mirrors.items if isinstance(mirrors, Items) else ())]
+    return tuple(dict.fromkeys(each.text for each in listed if isinstance(each, Scalar)))

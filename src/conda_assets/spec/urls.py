@@ -17,6 +17,7 @@ from conda_assets.spec.values import UNSEEN, Wrong, nearest, shown
 __all__ = [
     "HEADER_NAME",
     "HEADER_VALUE",
+    "SECRET_QUERY",
     "URL",
     "Expanded",
     "expand",
@@ -91,7 +92,7 @@ _OURS = frozenset(_OURS_NAMES.split())
 _SECRET_NAME = re.compile(
     r"authorization|cookie|token|secret|passw|credential|signature|session|(?:^|[-_])(?:auth|key|sig)$", re.IGNORECASE
 )
-_SECRET_QUERY = re.compile(r"token|secret|passw|credential|signature|(?:^|[-_])(?:api_?key|sig)$", re.IGNORECASE)
+SECRET_QUERY = re.compile(r"token|secret|passw|credential|signature|(?:^|[-_])(?:api_?key|sig)$", re.IGNORECASE)
 _NEVER_SECRET = frozenset(("user-agent", "accept", "accept-language", "referer", "from"))
 
 
@@ -219,7 +220,7 @@ def url_warning(raw: str) -> str:
     if at and "${" not in user and parts.scheme.lower() in ("http", "https", "ftp", "sftp"):
         return "a user or password is written in the URL; keep it in a variable: `https://${USER}:${PASSWORD}@…`"
     for key, value in parse_qsl(parts.query):
-        if _SECRET_QUERY.search(key) and "${" not in value:
+        if SECRET_QUERY.search(key) and "${" not in value:
             return f"the parameter {shown(key)} of the URL looks like a secret; keep it in a variable: `${{TOKEN}}`"
     return ""
 

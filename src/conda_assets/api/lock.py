@@ -1,0 +1,254 @@
+"""Make the lock: ask every publisher, download only where none vouches for a hash, write what was learned beside the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from conda_assets.api.arriving import Brought, bring
+from conda_assets.api.pinning import own_assets, relock_command
+from conda_assets.api.sync import one_at_a_time
+from conda_assets.digest import Digest
+from conda_assets.errors import AssetsError, DigestMismatch, DiskRefused, LockStale, Offline, UnknownAsset, UsageError
+from conda_assets.events import Failed, Observer, nobody
+from conda_assets.model import Asset, Locked, Spec, Stored, shown_url
+from conda_assets.settings import Settings
+from conda_assets.sources import probe
+from conda_assets.spec.hiding import has_variable, led_to, without_secrets
+from conda_assets.spec.lockfile import FIRST_DOWNLOAD, Entry, Lock, as_written, lock_text, mirrors_as_written, misfit, misfits
+from conda_assets.store import open_stores
+
+__all__ = ["LockReport", "LockRow", "Renewal", "check_locks", "lock"]
+
+_ASKED_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Which entries are made anew although they fit: some names, or `everything`."""
+
+    names: Collection[str] = ()
+    everything: bool = False
+
+    def wants(self, name: str) -> bool:
+        """Whether that one is."""
+        return self.everything or name in self.names
+
+
+@dataclass(frozen=True, slots=True)
+class LockRow:
+    """What became of one asset's entry. `state`: locked, kept, removed or failed; `because`: a clause."""
+
+    name: str
+    state: str
+    because: str = ""
+    entry: Entry | None = None
+    bytes_fetched: int = 0
+    optional: bool = False
+    error: AssetsError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockReport:
+    """`written`: the locks whose bytes changed."""
+
+    sources: tuple[str, ...]
+    places: tuple[Path, ...]
+    written: tuple[Path, ...]
+    rows: tuple[LockRow, ...]
+
+    @property
+    def failures(self) -> tuple[LockRow, ...]:
+        """Failed assets that are not optional."""
+        return tuple(row for row in self.rows if row.error is not None and not row.optional)
+
+
+def check_locks(spec: Spec, places: Mapping[str, Path], locks: Mapping[str, Lock], program: str) -> None:
+    """Whether `lock` would leave every lock as it is; asks nobody, writes nothing.
+
+    Raises:
+        LockStale: it would not.
+    """
+    for source, path in places.items():
+        assets, lock = own_assets(spec, source), locks.get(source)
+        why = misfits(assets, lock) if lock else (("there is no such file",) if assets else ())
+        if why:
+            raise LockStale(lock.file if lock else str(path), why, relock_command(program, source))
+
+
+def lock(
+    spec: Spec,
+    places: Mapping[str, Path],
+    locks: Mapping[str, Lock],
+    settings: Settings,
+    *,
+    renew: Renewal | None = None,
+    dry_run: bool = False,
+    environ: Mapping[str, str],
+    watch: Observer = nobody,
+) -> LockReport:
+    """Bring the locks of the spec's files up to date. Entries that fit stay as they are, unless `renew` names them.
+
+    `places`, `locks`: spec file → where its lock is, and what it says; as `pinning` gives them. A failed asset does not stop the
+    others; its old entry stays.
+
+    Raises:
+        UnknownAsset: a name to renew that the file does not have.
+        UsageError: a file on the web, which has no lock.
+        DiskRefused: a lock cannot be written.
+    """
+    renew = renew or Renewal()
+    names = {asset.name for asset in spec.assets}
+    if strange := sorted(set(renew.names) - names):
+        raise UnknownAsset(
+            f"no asset {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(names)) or 'none'}"
+        )
+    if far := [source for source in spec.sources if source not in places]:
+        raise UsageError(f"{far[0]} is on the web, and a lock stands beside its file", "download it, then name it with `-f FILE`")
+    old = {name: entry for each in locks.values() for name, entry in each.entries.items()}
+    todo = [asset for asset in spec.assets if asset.name not in old or renew.wants(asset.name) or misfit(old[asset.name], asset)]
+    made = _make(todo, old, settings, environ, one_at_a_time(watch))
+    rows = [
+        made.get(asset.name) or LockRow(asset.name, "kept", "it fits", _kept(old[asset.name], asset)) for asset in spec.assets
+    ]
+    gone = sorted(name for name in old if name not in names)
+    rows += [LockRow(name, "removed", "no longer in the file") for name in gone]
+    entries = {row.name: row.entry for row in rows if row.entry}
+    written = []
+    for source, path in places.items():
+        mine = [entries[asset.name] for asset in own_assets(spec, source) if asset.name in entries]
+        if (mine or source in locks) and not dry_run and _write(path, lock_text(mine)):
+            written.append(path)
+    return LockReport(spec.sources, tuple(places.values()), tuple(written), tuple(rows))
+
+
+def _kept(entry: Entry, asset: Asset) -> Entry:
+    """An entry that fits; mirrors are copied from the file, which needs nobody."""
+    return replace(entry, mirrors=mirrors_as_written(asset))
+
+
+def _make(
+    assets: Sequence[Asset], old: Mapping[str, Entry], settings: Settings, environ: Mapping[str, str], watch: Observer
+) -> dict[str, LockRow]:
+    """A row for each of the assets."""
+    rows: dict[str, LockRow] = {}
+    asked: dict[str, tuple[Asset, Locked]] = {}
+    for asset, said in _ask_all(assets, settings):
+        if isinstance(said, AssetsError):
+            watch(Failed(asset.name, said.message, tuple(hint.text for hint in said.hints), asset.optional))
+            rows[asset.name] = _failed(asset, said, old)
+        elif (entry := _unchanged(asset, said, old.get(asset.name))) is not None:
+            rows[asset.name] = LockRow(asset.name, "locked", "the publisher has the same file", entry)
+        elif asset.digest or said.digest:
+            rows[asset.name] = _vouched(asset, said, old, settings)
+        else:
+            asked[asset.name] = (asset, said)
+    for asset, brought in bring(asked, settings, environ, watch):
+        if isinstance(brought, AssetsError):
+            rows[asset.name] = _failed(asset, brought, old)
+        else:
+            rows[asset.name] = _first(asset, brought)
+    return rows
+
+
+def _ask_all(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asset, Locked | AssetsError]]:
+    """Each asset with what its first URL that answers says, in the order given."""
+
+    def ask(asset: Asset) -> Locked | AssetsError:
+        if settings.offline:
+            return Offline(asset.name, "its publisher has to be asked, and the network may not be used (offline)")
+        errors: list[AssetsError] = []
+        for url in asset.urls:
+            try:
+                return probe(asset, url, settings.network)
+            except AssetsError as error:
+                errors.append(error)
+        return errors[0]
+
+    with ThreadPoolExecutor(max_workers=_ASKED_AT_ONCE, thread_name_prefix="ask") as workers:
+        yield from zip(assets, workers.map(ask, assets), strict=True)
+
+
+def _vouched(asset: Asset, locked: Locked, old: Mapping[str, Entry], settings: Settings) -> LockRow:
+    """Somebody says what the bytes are: the publisher, the file, or both, who then have to agree."""
+    own, said = asset.digest, locked.digest
+    if own and said and own.algorithm == said.algorithm and own != said:
+        source = shown_url(locked.url)
+        return _failed(asset, DigestMismatch(asset.name, own.algorithm, own.hex, said.hex, source), old)
+    digests = [each for each in (own, said) if each]
+    stored = next((found for each in digests if (found := open_stores(settings.stores).find(each))), None)
+    vouched_by = locked.vouched_by if said else Path(asset.file).name or "the file"
+    return LockRow(asset.name, "locked", f"vouched for by {vouched_by}", _entry(asset, locked, digests, stored, vouched_by))
+
+
+def _first(asset: Asset, brought: Brought) -> LockRow:
+    entry = _entry(asset, brought.locked, [], brought.stored, FIRST_DOWNLOAD)
+    return LockRow(asset.name, "locked", brought.because, replace(entry, pieces=brought.pieces), brought.bytes_fetched)
+
+
+def _entry(asset: Asset, locked: Locked, digests: Sequence[Digest], stored: Stored | None, vouched_by: str) -> Entry:
+    known = [*digests, *([Digest("sha256", stored.sha256)] if stored else [])]
+    written = asset.written[0] if asset.written else asset.url
+    own = locked.url == asset.url  # what a mirror says of its copy is nothing to compare with later
+    pinned_url = locked.pinned_url if own and not has_variable(written) else None
+    return Entry(
+        name=asset.name,
+        url=as_written(asset),
+        mirrors=mirrors_as_written(asset),
+        final_url=led_to(locked.final_url, locked.url, written) if own else None,
+        pinned_url=without_secrets(pinned_url) if pinned_url and pinned_url != asset.url else None,
+        revision=locked.revision if own else None,
+        size_bytes=stored.size_bytes if stored else locked.size_bytes,
+        sha256=next((each for each in known if each.algorithm == "sha256"), None),
+        other=next((each for each in known if each.algorithm != "sha256"), None),
+        etag=locked.etag if own else None,
+        modified=locked.modified if own and not locked.etag else None,
+        vouched_by=vouched_by,
+    )
+
+
+def _unchanged(asset: Asset, locked: Locked, before: Entry | None) -> Entry | None:
+    """The entry again, when it is to be renewed and the same strong ETag says that the bytes are the same ones."""
+    if before is None or misfit(before, asset) or locked.digest or asset.digest or not before.etag:
+        return None
+    same = (before.etag, before.size_bytes) == (locked.etag, locked.size_bytes) and locked.url == asset.url
+    if not same:
+        return None
+    fresh = _entry(asset, locked, before.digests(), None, before.vouched_by)
+    return replace(fresh, size_bytes=before.size_bytes, pieces=before.pieces)
+
+
+def _failed(asset: Asset, error: AssetsError, old: Mapping[str, Entry]) -> LockRow:
+    return LockRow(asset.name, "failed", error.message, old.get(asset.name), optional=asset.optional, error=error)
+
+
+def _write(path: Path, text: str) -> bool:
+    """Replace the file, unless it says just this; whether it was replaced.
+
+    Raises:
+        DiskRefused: it cannot be written.
+    """
+    data = text.encode()
+    path = Path(os.path.realpath(path))  # a link stays a link
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.is_file():
+            if path.read_bytes() == data:
+                return False
+            mode = path.stat().st_mode
+        else:
+            mode = None
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            fresh.chmod(mode & 0o777)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise DiskRefused("lock", f"{path} cannot be written: {error.strerror or error}") from error
+    return True
