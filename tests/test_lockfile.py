@@ -132,7 +132,9 @@ FILES = f"- name: a\n  url: b\n  files:\n  - path: ../x\n    url: c\n    hash: {
         pytest.param("version: 1\n", ":1:1: assets: the key is missing", id="no-assets"),
         pytest.param(lock("- name: a", "  url: b"), ":3:3: assets[0].sha256 (a): neither `sha256` nor `hash`", id="no-hash"),
         pytest.param(lock(GOOD * 2), ":6:3: assets[1].name (a): `a` is there twice", id="twice"),
-        pytest.param(lock(GOOD.rstrip(), "  sha256: 12"), "assets[0].sha256 (a): the key is there twice, first in line 5", id="key-twice"),
+        pytest.param(
+            lock(GOOD.rstrip(), "  sha256: 12"), "assets[0].sha256: the key is there twice, first in line 5", id="key-twice"
+        ),
         pytest.param(lock("- name: a", "  sha256: 12"), "assets[0].sha256 (a): YAML reads `12` as a number", id="number"),
         pytest.param(lock("- name: a", "  sha256: abc"), ":4:11: assets[0].sha256 (a): expected 64 hex digits", id="short"),
         pytest.param(lock(f"- name: a\n  hash: {MD5}"), "assets[0].url (a): the key is missing", id="no-url"),

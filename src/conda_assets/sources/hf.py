@@ -69,6 +69,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         digest=Digest("sha256", linked[1]) if linked else None,
         vouched_by="Hugging Face" if linked else "",
         revision=pinned.revision,
+        pinned_url=pinned.url,
         fresh=partial(_fresh, asset, pinned, network) if secret else None,
     )
 
