@@ -72,6 +72,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         digest=file.digest,
         vouched_by=record.publisher if file.digest else "",
         revision=file.revision or record.revision,
+        pinned_url=f"doi:{record.doi}/{quote(path)}",
         # No transport reads `doi:`.
         fresh=partial(Fresh, file.url),
         most_requests=_MOST_REQUESTS,
