@@ -66,6 +66,7 @@ def test_sync_says_in_json_what_the_contract_says(server: Server, lab: Lab) -> N
         "source": server.url("/w.bin"),
         "bytes_fetched": len(BODY),
         "link": "hardlink",
+        "unpack": None,
         "pinned": True,
         "optional": False,
         "because": None,

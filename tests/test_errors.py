@@ -20,6 +20,7 @@ VALUES = {
     "int": 7,
     "float": 1.5,
     "tuple[Fault, ...]": (Fault("environment.yml", 3, 5, "assets[0].url", "no"),),
+    "tuple[tuple[str, str], ...]": tuple((f"{number}.csv", "it is missing") for number in range(7)),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conda_assets.digest import Digest
-from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Step, Stored, Verb
+from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Step, Stored, Unpack, Verb
 from conda_assets.plan import Choice, Disk, is_wanted, make_plan, url_key
 
 SHA = "a" * 64
@@ -102,10 +102,20 @@ def test_what_is_meant_is_brought(asset: Asset, choice: Choice) -> None:
             replace(PLACED, root=Root.PROJECT, project="/elsewhere"),
             False,
         ),
+        (replace(ASSET, unpack=Unpack()), PLACED, False),
+        (ASSET, replace(PLACED, unpack=Unpack()), False),
+        (replace(ASSET, unpack=Unpack(1)), replace(PLACED, unpack=Unpack(1)), True),
+        (replace(ASSET, unpack=Unpack(1, ("*.csv",))), replace(PLACED, unpack=Unpack(1)), False),
+        (
+            replace(ASSET, unpack=Unpack()),
+            replace(PLACED, unpack=Unpack(), source="https://example.org/v.csv.gz"),
+            False,
+        ),
     ],
     ids=[
         "same", "other-path", "other-root", "copy-wanted", "copy-placed", "fallback-copy", "copy-not-wanted", "unhashed-same-url",
         "unhashed-other-url", "other-algorithm", "same-md5", "other-project",
+        "unpack-wanted", "unpack-not-wanted", "unpacked", "other-members", "other-name-inside",
     ],
 )  # fmt: skip
 def test_a_receipt_line_is_compared_with_what_the_file_asks_for(asset: Asset, placed: Placed, wanted: bool) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from conda_assets.errors import DiskRefused, UsageError
-from conda_assets.model import LinkType, Placed, Root
+from conda_assets.model import LinkType, Placed, Root, Unpack
 from conda_assets.receipt import read_receipt, receipt_path, write_receipt
 
 FULL = Placed(
     name="weights", path="models/w.bin", root=Root.PROJECT, sha256="a" * 64, size_bytes=7, modified_ns=123,
     link=LinkType.REFLINK,
     source="https://example.org/w.bin", url_key="b" * 64, want="md5:" + "c" * 32, env="WEIGHTS", groups=("train",), optional=True,
-    private=True, project="/home/ü/p",
+    private=True, project="/home/ü/p", unpack=Unpack(1, ("*.csv", "ü/**")),
 )  # fmt: skip
 PLAIN = Placed("a", "a", Root.PREFIX, "d" * 64, 0, 0, LinkType.SYMLINK, "https://example.org/a", "e" * 64)
 

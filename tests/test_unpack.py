@@ -23,7 +23,7 @@ import pytest
 
 from archives import BLOCK, COMPRESSORS, TarMember, ZipMember, pax, rar, seven_zip, tar, wrap, zip_, zstd_compress
 from conda_assets.errors import ArchiveRefused, NotAnArchive, UnsafePath, UsageError
-from conda_assets.events import Event, Noted, Progressed
+from conda_assets.events import Event, Noted, Unpacking
 from conda_assets.globs import compile_glob
 from conda_assets.model import Unpack
 from conda_assets.unpack import (
@@ -491,7 +491,7 @@ def test_progress_ends_at_the_size_of_the_archive(tmp_path: Path) -> None:
     seen: list[Event] = []
     data = tar(*(TarMember(f"d/{number}", os.urandom(3 << 20)) for number in range(40)))
     unpack(tmp_path, data, watch=seen.append, asset="corpus")
-    steps = [event for event in seen if isinstance(event, Progressed)]
+    steps = [event for event in seen if isinstance(event, Unpacking)]
     assert all(step.asset == "corpus" and step.size_bytes == len(data) for step in steps)
     assert [step.done_bytes for step in steps] == sorted(step.done_bytes for step in steps)
     assert (steps[0].done_bytes, steps[-1].done_bytes) == (0, len(data))

@@ -19,7 +19,7 @@ import pytest
 
 from archives import TarMember, tar, wrap
 from conda_assets.errors import ArchiveRefused, AssetsError, DiskFull, DiskRefused, UnsafePath
-from conda_assets.events import Event, Noted, Progressed
+from conda_assets.events import Event, Noted, Unpacking
 from conda_assets.model import Unpack
 from conda_assets.unpack import Limits, Manifest, extract, stands, verify_members
 from mounts import MIB, exfat, tmpfs
@@ -349,7 +349,7 @@ def test_an_interruption_leaves_everything_as_it_was(place: Place) -> None:
     before = place.tree()
 
     def stop(event: Event) -> None:
-        if isinstance(event, Progressed):
+        if isinstance(event, Unpacking):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

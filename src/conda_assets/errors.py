@@ -27,6 +27,7 @@
     │   ├── UnsafePath           1    a link planted where an asset should go
     │   ├── NotAnArchive         1    `unpack` on something that is no archive
     │   └── ArchiveRefused       1    a damaged or hostile archive, or one that needs a package that is not here
+    ├── FilesDamaged             4    files of an unpacked folder are not as they were unpacked
     ├── EngineFailed             1    aria2c does not start or answer
     ├── StoreFailed              1    the store cannot be used
     ├── BootstrapFailed          1    the embedded engine could not make the environment
@@ -54,6 +55,7 @@ __all__ = [
     "EnvironmentMissing",
     "Fault",
     "FileMissing",
+    "FilesDamaged",
     "HashRequired",
     "Hint",
     "InsecureRedirect",
@@ -76,6 +78,9 @@ __all__ = [
     "UpstreamReplaced",
     "UsageError",
 ]
+
+# Of many damaged files, this many are named in a sentence.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -498,6 +503,30 @@ class ArchiveRefused(AssetFailed):
     @property
     def hints(self) -> tuple[Hint, ...]:
         return (Hint(self.fix, "archive"),) if self.fix else ()
+
+
+@dataclass(eq=False)
+class FilesDamaged(AssetsError):
+    """Files of an unpacked folder are gone, or have other bytes. `members`: (path below the folder, what is wrong with it)."""
+
+    asset: str
+    folder: str
+    members: tuple[tuple[str, str], ...]
+    code: ClassVar[str] = "files_damaged"
+    exit_code: ClassVar[int] = 4
+
+    @property
+    def message(self) -> str:
+        named = ", ".join(f"{path} ({cause})" for path, cause in self.members[:_NAMED])
+        more = len(self.members) - _NAMED
+        return f"{self.asset}: damaged in {self.folder}: {named}" + (f" and {more:,} more" if more > 0 else "")
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("`conda assets verify --repair` unpacks them again, and keeps what you have changed beside them", "repair"),)
+
+    def to_json(self) -> dict[str, object]:
+        return {**super().to_json(), "members": [{"path": path, "cause": cause} for path, cause in self.members]}
 
 
 @dataclass(eq=False)

@@ -22,6 +22,7 @@ __all__ = [
     "Progressed",
     "Retrying",
     "Started",
+    "Unpacking",
     "Waiting",
     "nobody",
 ]
@@ -75,6 +76,15 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpacking:
+    """An archive that is here is unpacked. `done_bytes` of its `size_bytes` have been read."""
+
+    asset: str
+    done_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """An asset is in its place. `bytes_fetched` came over the network in this run."""
 
@@ -104,7 +114,7 @@ class Noted:
     level: str = "info"
 
 
-Event = Planned | Started | Progressed | Waiting | Retrying | Finished | Failed | Noted
+Event = Planned | Started | Progressed | Waiting | Retrying | Unpacking | Finished | Failed | Noted
 Observer = Callable[[Event], None]
 
 

@@ -113,6 +113,10 @@ class Unpack:
     strip: int = 0
     include: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, object]:
+        """As the file would say it."""
+        return {"strip": self.strip, "include": list(self.include)}
+
 
 @dataclass(frozen=True, slots=True)
 class Asset:
@@ -241,6 +245,8 @@ class Placed:
 
     `source` is a shown URL, `url_key` the sha256 of the full one (it may hold secrets). `want`: the asset's digest as text.
     `private`: a writable copy that the user asked for (`link: copy`) and may edit.
+    `unpack`: then `path` is a folder, unpacked in this way; `sha256` and `size_bytes` are the archive's, and a manifest
+    (`conda_assets.unpack.manifest`) knows its files.
     """
 
     name: str
@@ -258,6 +264,7 @@ class Placed:
     optional: bool = False
     private: bool = False
     project: str | None = None
+    unpack: Unpack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +296,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one asset; a row of the report and of the JSON. `state`: a State or a Health."""
+    """What became of one asset; a row of the report and of the JSON. `state`: a State or a Health.
+
+    `unpack`: how `path` was unpacked, None for a file; `size_bytes` and `sha256` are the archive's.
+    """
 
     name: str
     state: State | Health
@@ -303,6 +313,7 @@ class Outcome:
     link: LinkType | None = None
     pinned: bool = False
     optional: bool = False
+    unpack: Unpack | None = None
     error: AssetsError | None = None
 
 

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from conda_assets.model import Asset, LinkMode, Placed, Plan, Root, Step, Stored, Verb
+from conda_assets.model import Asset, LinkMode, Placed, Plan, Root, Step, Stored, Verb, last_part
 
 __all__ = ["Choice", "Disk", "is_wanted", "make_plan", "url_key", "why_not"]
 
@@ -48,12 +48,17 @@ def make_plan(assets: tuple[Asset, ...], choice: Choice, disk: Disk, project: st
 
 
 def is_wanted(placed: Placed, asset: Asset, project: str) -> bool:
-    """The receipt's line is what the file asks for: same bytes, same place, same kind of link."""
+    """The receipt's line is what the file asks for: same bytes, same place, same kind of link, unpacked in the same way."""
     if (placed.path, placed.root) != (asset.path, asset.root):
         return False
     if asset.root is Root.PROJECT and placed.project != project:
         return False
     if (asset.link is LinkMode.COPY) is not placed.private:
+        return False
+    if placed.unpack != asset.unpack:
+        return False
+    # A file that is only compressed is called after the URL.
+    if asset.unpack is not None and last_part(placed.source) != last_part(asset.url):
         return False
     if asset.digest is None:
         return placed.url_key == url_key(asset.url)

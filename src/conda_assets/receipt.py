@@ -4,7 +4,9 @@
         {"schema": 1, "assets": [{"name": "gpt2-weights", "path": "models/gpt2.safetensors", "root": "prefix", "sha256": "248d…",
                                   "size_bytes": 548105171, "modified_ns": 1761…, "link": "hardlink", "source": "https://…",
                                   "url_key": "9c1e…", "want": "sha256:248d…", "env": "GPT2_WEIGHTS", "groups": [],
-                                  "optional": false, "private": false, "project": null}]}
+                                  "optional": false, "private": false, "project": null, "unpack": null}]}
+
+`unpack` is `{"strip": 1, "include": ["*.jsonl"]}` for a folder; older receipts lack it.
 
 Below `etc`, because conda copies that when it clones or renames an environment, and drops `conda-meta` but for its own records.
 Paths are relative, so a clone's receipt is right where it lands. Written whole, to a new file, then renamed.
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from conda_assets.errors import DiskRefused, UsageError
-from conda_assets.model import LinkType, Placed, Root
+from conda_assets.model import LinkType, Placed, Root, Unpack
 
 __all__ = ["FORMAT", "read_receipt", "receipt_path", "write_receipt"]
 
@@ -84,7 +86,8 @@ def write_receipt(prefix: Path, placed: Iterable[Placed]) -> None:
 
 
 def _row(placed: Placed) -> dict[str, object]:
-    return {name: getattr(placed, name) for name in _NAMES}
+    row = {name: getattr(placed, name) for name in _NAMES}
+    return {**row, "unpack": placed.unpack.to_json() if placed.unpack else None}
 
 
 def _placed(row: dict[str, Any]) -> Placed:
@@ -104,4 +107,9 @@ def _placed(row: dict[str, Any]) -> Placed:
         optional=bool(row.get("optional", False)),
         private=bool(row.get("private", False)),
         project=row.get("project"),
+        unpack=_unpack(row.get("unpack")),
     )
+
+
+def _unpack(how: dict[str, Any] | None) -> Unpack | None:
+    return None if how is None else Unpack(int(how["strip"]), tuple(str(glob) for glob in how["include"]))

@@ -76,6 +76,7 @@ def _outcome(asset: Asset, state: Health, because: str) -> Outcome:
         source=shown_url(asset.url),
         pinned=asset.digest is not None,
         optional=asset.optional,
+        unpack=asset.unpack,
     )
 
 
@@ -85,7 +86,8 @@ def _seen(target: Target, placed: Placed) -> Outcome:
     if not path.exists():
         state, because = Health.MISSING, f"{path} is gone"
     elif not still_stands(target, placed):
-        state, because = Health.DAMAGED, f"{path} was changed since it was placed"
+        what = f"files in {path} were changed or are gone" if placed.unpack else f"{path} was changed since it was placed"
+        state, because = Health.DAMAGED, what
     return Outcome(
         placed.name,
         state,
@@ -97,4 +99,5 @@ def _seen(target: Target, placed: Placed) -> Outcome:
         link=placed.link,
         pinned=placed.want is not None,
         optional=placed.optional,
+        unpack=placed.unpack,
     )

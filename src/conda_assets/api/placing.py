@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from conda_assets.activation import write_hooks
+from conda_assets.api.unpacking import forget_files, known_files, remove_folder, stands_unpacked, unpack_into
 from conda_assets.digest import digest_file
-from conda_assets.errors import DiskRefused
+from conda_assets.errors import DiskRefused, UnsafePath
 from conda_assets.events import Noted, Observer
 from conda_assets.link import place, remove_placed, set_aside, stands
 from conda_assets.locking import alone
@@ -22,6 +24,8 @@ __all__ = ["Ledger", "boundary", "place_of", "still_stands"]
 _SAVE_EVERY_S = 2.0
 # A receipt is written in milliseconds; who needs longer than this has been stopped.
 _LONGEST_WRITE_S = 60.0
+# Of files that stay, this many are named.
+_NAMED = 5
 
 
 def place_of(target: Target, placed: Placed) -> Path:
@@ -38,42 +42,72 @@ def boundary(target: Target, root: Root) -> Path:
 def still_stands(target: Target, placed: Placed) -> bool:
     """What the receipt names is there, unchanged as far as a stat can tell; a private copy may be edited by its owner."""
     path = place_of(target, placed)
+    if placed.unpack is not None:
+        return stands_unpacked(target.prefix, placed, path)
     if placed.private:
         return path.is_file()
     return stands(path, placed)
 
 
 class Ledger:
-    """The receipt of one environment during one run. Several runs may change it: each merges its own lines under a lock."""
+    """The receipt of one environment during one run. Several runs may change it: each merges its own lines under a lock.
+
+    Safe for several threads: archives are unpacked beside transfers.
+    """
 
     def __init__(self, target: Target, watch: Observer) -> None:
         self._target, self._watch = target, watch
         self.placed = read_receipt(target.prefix)
         self._changes: dict[str, Placed | None] = {}
         self._saved_at = time.monotonic()
+        self._lock = threading.RLock()
 
     def put(self, asset: Asset, stored: Stored) -> Placed:
-        """Place a stored file for an asset; what stood there of the user's is set aside, never lost.
+        """Place a stored file for an asset, or unpack it; what stood there of the user's is kept aside, never lost.
 
         Raises:
             UnsafePath, DiskRefused, DiskFull: it cannot stand there.
+            NotAnArchive, ArchiveRefused: it cannot be unpacked.
         """
         path = self._target.folder(asset.root) / asset.path
+        if asset.unpack is not None:
+            return self._unpack(asset, stored, path)
         before = self.placed.get(asset.name)
+        if before is not None and before.unpack is not None:
+            # First, since the one may stand inside the other.
+            self._drop(before)
+        for folder in [each for each in self._lines_at(path) if each.unpack is not None]:
+            self._drop(folder)
         if _lexists(path) and not self._is_ours(path):
-            aside = set_aside(path, within=boundary(self._target, asset.root))
-            self._watch(Noted(f"{path} held something else; it is now {aside}", "warning"))
+            self._set_aside(path, boundary(self._target, asset.root))
         link = place(stored, path, mode=asset.link, within=boundary(self._target, asset.root), replace=True)
         placed = self._line(asset, path, stored.sha256, stored.size_bytes, link)
         self._note(placed)
+        if before is not None and before.unpack is None and place_of(self._target, before) != path:
+            self._drop(before)
+        return placed
+
+    def _unpack(self, asset: Asset, stored: Stored, path: Path) -> Placed:
+        before, within = self.placed.get(asset.name), boundary(self._target, asset.root)
+        # First too.
         if before is not None and place_of(self._target, before) != path:
             self._drop(before)
+        if _lexists(path) and (path.is_symlink() or not path.is_dir()):
+            if self._is_ours(path):
+                remove_placed(path, within)
+            else:
+                self._set_aside(path, within)
+        folders = [each.name for each in self._lines_at(path) if each.unpack is not None]
+        old = known_files(self._target.prefix, folders[0] if folders and asset.name not in folders else asset.name)
+        unpack_into(path, asset, stored, prefix=self._target.prefix, within=within, old=old, watch=self._watch)
+        placed = self._line(asset, path, stored.sha256, stored.size_bytes, LinkType.COPY)
+        self._note(placed)
         return placed
 
     def adopt(self, asset: Asset) -> Placed | None:
         """Take in what already stands at the asset's path when its bytes are the ones asked for; else None."""
         path = self._target.folder(asset.root) / asset.path
-        if asset.digest is None or path.is_symlink() or not path.is_file():
+        if asset.digest is None or asset.unpack is not None or path.is_symlink() or not path.is_file():
             return None
         size_bytes = path.stat().st_size
         if not asset.fits(size_bytes):
@@ -88,14 +122,17 @@ class Ledger:
     def remove(self, names: Iterable[str]) -> None:
         """Take assets out of the environment; an edited file stays and is told of."""
         for name in names:
-            if placed := self.placed.pop(name, None):
-                self._changes[name] = None
+            if placed := self.placed.get(name):
+                self._forget(name)
                 self._drop(placed)
 
     def save(self, *, now: bool = True) -> None:
         """Write what changed, merged into what other runs wrote meanwhile; unless `now`, at most every two seconds."""
-        if not self._changes or not (now or time.monotonic() - self._saved_at > _SAVE_EVERY_S):
-            return
+        with self._lock:
+            if self._changes and (now or time.monotonic() - self._saved_at > _SAVE_EVERY_S):
+                self._merge()
+
+    def _merge(self) -> None:
         path = receipt_path(self._target.prefix)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +156,16 @@ class Ledger:
 
     def _is_ours(self, path: Path) -> bool:
         """Some line of the receipt placed just this file there, and nobody has changed it since."""
-        return any(place_of(self._target, each) == path and stands(path, each) for each in self.placed.values())
+        return any(stands(path, each) for each in self._lines_at(path))
+
+    def _lines_at(self, path: Path) -> list[Placed]:
+        """Lines of the receipt with that place: of this asset, or of one that had another name."""
+        with self._lock:
+            return [each for each in self.placed.values() if place_of(self._target, each) == path]
+
+    def _set_aside(self, path: Path, within: Path) -> None:
+        aside = set_aside(path, within=within)
+        self._watch(Noted(f"{path} held something else; it is now {aside}", "warning"))
 
     def _line(self, asset: Asset, path: Path, sha256: str, size_bytes: int, link: LinkType) -> Placed:
         return Placed(
@@ -138,19 +184,47 @@ class Ledger:
             optional=asset.optional,
             private=asset.link is LinkMode.COPY,
             project=str(self._target.project) if asset.root is Root.PROJECT else None,
+            unpack=asset.unpack,
         )
 
     def _note(self, placed: Placed) -> None:
-        self.placed[placed.name] = placed
-        self._changes[placed.name] = placed
+        with self._lock:
+            for other in self._lines_at(place_of(self._target, placed)):
+                # Renamed in the file: pruning the old name must not take what stands there now.
+                if other.name != placed.name:
+                    self._forget(other.name)
+                    if other.unpack is not None:
+                        forget_files(self._target.prefix, other.name)
+            self.placed[placed.name] = placed
+            self._changes[placed.name] = placed
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            del self.placed[name]
+            self._changes[name] = None
 
     def _drop(self, placed: Placed) -> None:
         path = place_of(self._target, placed)
-        if stands(path, placed):
-            within = boundary(self._target, placed.root) if placed.root is Root.PREFIX else Path(placed.project or ".")
+        within = boundary(self._target, placed.root) if placed.root is Root.PREFIX else Path(placed.project or ".")
+        if placed.unpack is not None:
+            self._drop_folder(placed.name, path, within)
+        elif stands(path, placed):
             remove_placed(path, within)
         elif _lexists(path):
             self._watch(Noted(f"{path} was changed since it was placed; it stays", "warning"))
+
+    def _drop_folder(self, name: str, path: Path, within: Path) -> None:
+        try:
+            stay = remove_folder(self._target.prefix, name, path, within)
+        except UnsafePath as error:
+            self._watch(Noted(error.message, "warning"))
+            return
+        if stay is None and _lexists(path):
+            self._watch(Noted(f"{path} stays: what was unpacked there is not known any more", "warning"))
+        elif stay:
+            more = f" and {len(stay) - _NAMED:,} more" if len(stay) > _NAMED else ""
+            names = ", ".join(stay[:_NAMED])
+            self._watch(Noted(f"{path} stays with files that are yours, or were changed: {names}{more}", "warning"))
 
 
 def _lexists(path: Path) -> bool:

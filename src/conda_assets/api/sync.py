@@ -14,8 +14,9 @@ from conda_assets.activation import set_by_user
 from conda_assets.api.engine import make_transport
 from conda_assets.api.pinning import check_vouched, name_lock
 from conda_assets.api.placing import Ledger, place_of, still_stands
+from conda_assets.api.unpacking import Beside
 from conda_assets.digest import Digest
-from conda_assets.errors import AssetsError, HashRequired, NoSource, Offline, UnknownAsset, UsageError
+from conda_assets.errors import AssetsError, HashRequired, Offline, UnknownAsset, UsageError
 from conda_assets.events import Event, Failed, Finished, Observer, Planned, nobody
 from conda_assets.fetch import Arrival, Limits, Want, fetch
 from conda_assets.model import Asset, Locked, Outcome, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
@@ -143,7 +144,8 @@ class _Sync:
         self._spec, self._target, self._settings, self._options = spec, target, settings, options
         self._watch, self._environ = watch, environ
         self._store = open_stores(settings.stores)
-        self._ledger = Ledger(target, watch) if options.place else None
+        self._beside = Beside(watch)
+        self._ledger = Ledger(target, self._beside.watch) if options.place else None
         self._outcomes: dict[str, Outcome] = {}
 
     def report(self, plan: Plan) -> Report:
@@ -151,13 +153,15 @@ class _Sync:
         try:
             for step in plan.steps:
                 if step.verb is Verb.LINK and step.stored is not None:
-                    self._put(step.asset, step.stored, time.monotonic())
+                    self._settle(step.asset, step.stored)
                 elif step.verb in (Verb.SKIP, Verb.KEEP):
                     self._outcomes[step.asset.name] = self._idle(step)
             self._fetch([step.asset for step in plan.of(Verb.FETCH)])
+            self._beside.finish()
             if self._ledger and self._options.prune:
                 self._ledger.remove(sorted(set(self._ledger.placed) - {asset.name for asset in self._spec.assets}))
         finally:
+            self._beside.close()
             if self._ledger:
                 self._ledger.save()
         outcomes = tuple(self._outcomes[asset.name] for asset in self._spec.assets)
@@ -210,8 +214,6 @@ class _Sync:
         return [Want(key, tuple(group)) for key, group in shared.items()]
 
     def _refusal(self, asset: Asset) -> AssetsError | None:
-        if asset.unpack is not None:
-            return NoSource(asset.name, "`unpack` is not in this version yet")
         if self._options.require_hashes and asset.digest is None:
             return HashRequired(asset.name, f"{asset.file}:{asset.line} has no hash, and hashes are required")
         if self._settings.offline:
@@ -225,9 +227,23 @@ class _Sync:
             elif arrival.stored is not None:
                 # The bytes came once; the other assets that share them are linked.
                 first = arrival if arrival.fetched and index == 0 else None
-                self._put(asset, arrival.stored, time.monotonic(), arrival=first)
+                self._settle(asset, arrival.stored, first)
         if self._ledger:
             self._ledger.save(now=False)
+
+    def _settle(self, asset: Asset, stored: Stored, arrival: Arrival | None = None) -> None:
+        """Put what is stored where it belongs; an archive is unpacked beside what else goes on."""
+        since = time.monotonic()
+        if asset.unpack is None or self._ledger is None:
+            self._put(asset, stored, since, arrival=arrival)
+            return
+        ledger = self._ledger
+
+        def unpack() -> None:
+            self._put(asset, stored, since, arrival=arrival)
+            ledger.save(now=False)
+
+        self._beside.begin(unpack)
 
     def _put(self, asset: Asset, stored: Stored, since: float, *, arrival: Arrival | None = None) -> None:
         try:
@@ -276,7 +292,12 @@ class _Sync:
 
     def _outcome(self, asset: Asset, state: State, *, source: str | None = None, **rest: object) -> Outcome:
         blank = Outcome(
-            asset.name, state, source=source or shown_url(asset.url), pinned=asset.digest is not None, optional=asset.optional
+            asset.name,
+            state,
+            source=source or shown_url(asset.url),
+            pinned=asset.digest is not None,
+            optional=asset.optional,
+            unpack=asset.unpack,
         )
         return replace(blank, **rest)  # type: ignore[arg-type]
 

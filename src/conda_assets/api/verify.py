@@ -11,6 +11,7 @@ from pathlib import Path
 
 from conda_assets.api.look import health
 from conda_assets.api.placing import place_of
+from conda_assets.api.unpacking import damage, drop_damaged
 from conda_assets.digest import Digest, Follower
 from conda_assets.errors import DigestMismatch, DiskRefused
 from conda_assets.events import Observer, Progressed, nobody
@@ -47,21 +48,32 @@ def verify(target: Target, *, only: Collection[str] = (), watch: Observer = nobo
 def set_damaged_aside(target: Target, settings: Settings, report: Report) -> None:
     """Take what is damaged out of the way, in the environment and in the store, so that a sync brings it anew.
 
-    A damaged link means a damaged stored file; a damaged copy may stand before a right one, which is then used again.
+    A damaged link means a damaged stored file; a damaged copy may stand before a right one, which is then used again. In an
+    unpacked folder, files that the user has changed stay.
     """
     store = open_stores(settings.stores)
     placed = read_receipt(target.prefix)
-    for name in [row.name for row in report.outcomes if row.state is Health.DAMAGED and row.name in placed]:
-        line = placed[name]
+    for row in report.outcomes:
+        line = placed.get(row.name)
+        if line is None or not (row.state is Health.DAMAGED or (row.state is Health.MISSING and line.unpack)):
+            continue
         stored = store.find(Digest("sha256", line.sha256))
         if stored is not None and _digest(stored.path) != line.sha256:
             store.quarantine(stored)
+        if line.unpack is not None:
+            drop_damaged(target.prefix, line.name, place_of(target, line), row.error)
+            continue
         with suppress(FileNotFoundError):
             place_of(target, line).unlink()
 
 
 def _check(row: Outcome, placed: Placed, target: Target, watch: Observer) -> Outcome:
     path = place_of(target, placed)
+    if placed.unpack is not None:
+        error = damage(target.prefix, placed, path, watch)
+        if error is None:
+            return replace(row, state=Health.PRESENT, because="every byte is right")
+        return replace(row, state=Health.DAMAGED, because=error.message, error=error)
     try:
         size_bytes = path.stat().st_size
         follower = Follower(path, frozenset({"sha256"}))

@@ -2,7 +2,8 @@
 
 {"schema": 1, "success": true, "command": "sync", "prefix": "…", "file": "environment.yml",
  "assets": [{"name": …, "state": …, "path": …, "size_bytes": …, "sha256": …, "source": …, "bytes_fetched": …, "seconds": …,
-             "link": …, "pinned": …, "optional": …, "because": …, "error": null | {"code": …, "message": …, "hints": […]}}],
+             "link": …, "unpack": null | {"strip": …, "include": […]}, "pinned": …, "optional": …, "because": …,
+             "error": null | {"code": …, "message": …, "hints": […]}}],
  "totals": {"assets": 2, "fetched": 1, "linked": 0, "kept": 0, "skipped": 0, "failed": 1, "bytes_fetched": 548105171}}
 """
 
@@ -44,6 +45,7 @@ def plan_document(command: str, plan: Plan, target: Target | None, sources: tupl
             "path": str(target.folder(step.asset.root) / step.asset.path) if target else None,
             "size_bytes": step.stored.size_bytes if step.stored else step.asset.size_bytes,
             "source": shown_url(step.asset.url),
+            "unpack": step.asset.unpack.to_json() if step.asset.unpack else None,
             "pinned": step.asset.digest is not None,
             "optional": step.asset.optional,
         }
@@ -63,6 +65,7 @@ def listing_document(command: str, rows: Iterable[tuple[Placed, str]], target: T
             "sha256": placed.sha256,
             "source": placed.source,
             "link": placed.link.value,
+            "unpack": placed.unpack.to_json() if placed.unpack else None,
             "env": placed.env,
             "groups": list(placed.groups),
             "pinned": placed.want is not None,
@@ -99,6 +102,7 @@ def _row(row: Outcome) -> dict[str, object]:
         "bytes_fetched": row.bytes_fetched,
         "seconds": round(row.seconds, 3),
         "link": row.link.value if row.link else None,
+        "unpack": row.unpack.to_json() if row.unpack else None,
         "pinned": row.pinned,
         "optional": row.optional,
         "because": row.because or None,

@@ -221,4 +221,5 @@ def _asset(line: Placed) -> Asset:
         env=line.env,
         optional=line.optional,
         link=LinkMode.COPY if line.private else LinkMode.AUTO,
+        unpack=line.unpack,
     )

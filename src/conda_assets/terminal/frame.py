@@ -3,9 +3,10 @@
     Assets  3/12 files  18.2/71.9 GB  412 MB/s  ETA 2 min
     gpt2-weights  ███████▒░░░░░░░  312.4/548.1 MB   107 MB/s      3 s  16 conn
     corpus        ███████████████    1.2/1.2 GB    verifying     63 %
+    tiles         ███████▒▒▒▒▒▒▒▒    2.0/2.0 GB    unpacking     47 %
     and 4 more
 
-█ is here and hashed, ▒ has arrived, ░ is to come.
+█ is here and hashed, or unpacked, ▒ has arrived, ░ is to come.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def _row(moving: Moving, now: float) -> _Row:
         "left": left(moving.left_s(now)),
         "lines": f"{moving.connections} conn" if moving.connections else "",
     }
-    if moving.is_verifying and size:
+    if moving.unpacked:
+        figures.update(rate="unpacking", left=moving.unpacked, lines="")
+    elif moving.is_verifying and size:
         figures.update(rate="verifying", left=percent(moving.verified_bytes, size), lines="")
     elif moving.is_placing:
         figures.update(rate="placing", left="", lines="")
@@ -137,5 +140,6 @@ def _bar(moving: Moving, width: int, now: float) -> Line:
         at = int(now * 4) % max(1, width - 2)
         return (("░" * at, Tone.FAINT), ("▒▒▒", Tone.FLOW), ("░" * (width - 3 - at), Tone.FAINT))
     arrived = min(width, width * moving.done_bytes // moving.size_bytes)
-    hashed = min(arrived, width * moving.verified_bytes // moving.size_bytes)
+    through = moving.verified_bytes if moving.unpacked_bytes is None else moving.unpacked_bytes
+    hashed = min(arrived, width * through // moving.size_bytes)
     return (("█" * hashed, Tone.GOOD), ("▒" * (arrived - hashed), Tone.FLOW), ("░" * (width - arrived), Tone.FAINT))

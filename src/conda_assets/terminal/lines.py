@@ -10,7 +10,7 @@ corpus: failed: the server answers 404
 
 from __future__ import annotations
 
-from conda_assets.events import Event, Failed, Finished, Noted, Planned, Retrying, Started, Waiting
+from conda_assets.events import Event, Failed, Finished, Noted, Planned, Retrying, Started, Unpacking, Waiting
 from conda_assets.model import Plan, State, Verb, shown_size
 from conda_assets.terminal.tally import Totals
 from conda_assets.terminal.words import (
@@ -42,6 +42,7 @@ class Wording:
         self._algorithms, self._verbosity = algorithms, verbosity
         self._retried: set[tuple[str, str]] = set()
         self._hinted: set[str] = set()
+        self._unpacked: set[str] = set()
         self._links = 0
 
     def scrolled(self, event: Event, columns: int) -> list[Line]:
@@ -77,6 +78,8 @@ class Wording:
             return f"{clean(event.asset)}: {_retry(event)}" if self._is_news(event) else ""
         if isinstance(event, Waiting):
             return f"{clean(event.asset)}: {_waiting(event)}"
+        if isinstance(event, Unpacking):
+            return self._logged_unpacking(event)
         if isinstance(event, Noted):
             return f"{'Warning' if event.level == 'warning' else 'Note'}: {clean(event.text)}"
         return self._announcement(event.plan) if isinstance(event, Planned) else ""
@@ -99,6 +102,13 @@ class Wording:
         words = self._ends(event)[0]
         verb = {State.FETCHED: "fetched ", State.LINKED: "linked "}.get(event.state, "")
         return f"{clean(event.asset)}: {verb}{words}" + (f", {clean(event.path)}" if self._verbosity else "")
+
+    def _logged_unpacking(self, event: Unpacking) -> str:
+        """A line when it begins; the totals say how far it is."""
+        if event.asset in self._unpacked:
+            return ""
+        self._unpacked.add(event.asset)
+        return f"{clean(event.asset)}: unpacking {shown_size(event.size_bytes)}"
 
     def _is_told(self, event: Finished) -> bool:
         """Kept files are no news; thousands of links were announced together."""
@@ -176,8 +186,9 @@ def total_log(totals: Totals) -> str:
     parts = [
         f"{totals.done_files:,}/{totals.files:,} files",
         _amount(totals),
-        rate(totals.rate) if totals.rate >= 1 else "no bytes are arriving",
+        rate(totals.rate) if totals.rate >= 1 else "" if totals.unpacking else "no bytes are arriving",
         f"ETA {ahead}" if ahead else "",
+        f"unpacking {' and '.join(totals.unpacking)}" if totals.unpacking else "",
     ]
     return "Assets: " + ", ".join(part for part in parts if part)
 

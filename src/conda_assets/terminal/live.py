@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from conda_assets.events import Event, Progressed, Started
+from conda_assets.events import Event, Progressed, Started, Unpacking
 from conda_assets.terminal.frame import block
 from conda_assets.terminal.lines import Wording, total_line
 from conda_assets.terminal.tally import Tally
@@ -86,9 +86,9 @@ class Live:
         """Take in an event; returns at once when a transfer is going on."""
         with self._state:
             self._tally.take(event, self._clock())
-            if not isinstance(event, Progressed):
+            if not isinstance(event, (Progressed, Unpacking)):
                 self._scrolled += self._wording.scrolled(event, size_of(self._stream, self._environ)[0] - 1)
-            if self._thread is None and isinstance(event, (Started, Progressed)):
+            if self._thread is None and isinstance(event, (Started, Progressed, Unpacking)):
                 self._thread = threading.Thread(target=self._draw_on, name="terminal", daemon=True)
                 self._thread.start()
         if self._thread is None:

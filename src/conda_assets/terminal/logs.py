@@ -5,6 +5,7 @@
 {"schema": 1, "type": "progressed", "asset": …, "done_bytes": …, "size_bytes": …, "bytes_per_s": …, "connections": …,
  "verified_bytes": …}
 {"schema": 1, "type": "finished", "asset": …, "state": "fetched", "size_bytes": …, "bytes_fetched": …, "seconds": …, "path": …}
+{"schema": 1, "type": "unpacking", "asset": …, "done_bytes": …, "size_bytes": …}
 … and waiting, retrying, failed, noted, with the fields of their events. A key that is here stays; new ones may come.
 """
 
@@ -19,7 +20,7 @@ from enum import Enum
 from types import TracebackType
 from typing import TextIO
 
-from conda_assets.events import Event, Failed, Planned, Progressed, Started, Waiting
+from conda_assets.events import Event, Failed, Planned, Progressed, Started, Unpacking, Waiting
 from conda_assets.model import shown_url
 from conda_assets.terminal.lines import Wording, total_log
 from conda_assets.terminal.tally import Tally
@@ -83,7 +84,7 @@ class Plain(Log):
         with self._state:
             self._tally.take(event, self._clock())
             self.write(self._wording.logged(event))
-            if self._next_total is None and isinstance(event, (Started, Progressed, Waiting)):
+            if self._next_total is None and isinstance(event, (Started, Progressed, Unpacking, Waiting)):
                 self._next_total = self._clock() + TOTAL_EVERY_S
                 self._thread = threading.Thread(target=self._tick_on, name="log", daemon=True)
                 self._thread.start()

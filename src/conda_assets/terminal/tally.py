@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from conda_assets.events import Event, Failed, Finished, Planned, Progressed, Retrying, Started, Waiting
+from conda_assets.events import Event, Failed, Finished, Planned, Progressed, Retrying, Started, Unpacking, Waiting
 from conda_assets.model import Plan, State, Verb
-from conda_assets.terminal.words import clean
+from conda_assets.terminal.words import clean, percent
 
 __all__ = ["Moving", "Pace", "Tally", "Totals"]
 
@@ -60,6 +60,7 @@ class Moving:
     """An asset on its way. `began`: with a `Started`, so that an end will be told; without one it is only being read.
 
     `due`: when a retry begins; `holder`: who else brings it; `reported`: what the transport said, in bytes per second.
+    `unpacked_bytes`: of the archive, which is here and hashed, so much has been unpacked; None before that begins.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Moving:
     reported: float = 0.0
     due: float | None = None
     holder: str | None = None
+    unpacked_bytes: int | None = None
     grew: float = 0.0
     pace: Pace = field(default_factory=lambda: Pace(3.0))
 
@@ -83,6 +85,11 @@ class Moving:
     def is_placing(self) -> bool:
         """Here and hashed; it is being put where it belongs."""
         return self.size_bytes is not None and self.done_bytes >= self.size_bytes and self.verified_bytes >= self.size_bytes
+
+    @property
+    def unpacked(self) -> str:
+        """How much of it is unpacked, as `63 %`; empty when it is not being unpacked."""
+        return "" if self.unpacked_bytes is None or not self.size_bytes else percent(self.unpacked_bytes, self.size_bytes)
 
     @property
     def is_through(self) -> bool:
@@ -106,7 +113,10 @@ class Moving:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The run in figures. `unknown`: files of unknown size, which `size_bytes` lacks; `reused_bytes`: from the store."""
+    """The run in figures. `unknown`: files of unknown size, which `size_bytes` lacks; `reused_bytes`: from the store.
+
+    `unpacking`: `corpus 63 %` for each archive that is being unpacked.
+    """
 
     files: int
     done_files: int
@@ -116,6 +126,7 @@ class Totals:
     reused_bytes: int
     rate: float
     left_s: float | None
+    unpacking: tuple[str, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -149,6 +160,8 @@ class Tally:
             row = Moving(clean(event.asset), event.size_bytes, done_bytes=event.done_bytes, grew=now)
             self.moving[event.asset] = row
             self._arrive(event.asset, row, 0, now)
+        elif isinstance(event, Unpacking):
+            self._unpacking(event, now)
         elif isinstance(event, Waiting):
             self._row(event.asset).holder = clean(event.holder)
         elif isinstance(event, Retrying):
@@ -186,6 +199,7 @@ class Tally:
             reused_bytes=self._reused_bytes,
             rate=sum(row.reported for row in self.moving.values()) if shown is None else shown,
             left_s=None if unknown else self._left_s(size_bytes - done_bytes, now),
+            unpacking=tuple(f"{row.name} {row.unpacked}" for row in self.moving.values() if row.unpacked),
         )
 
     def _left_s(self, left_bytes: int, now: float) -> float | None:
@@ -221,6 +235,11 @@ class Tally:
         row.size_bytes, row.done_bytes, row.verified_bytes = event.size_bytes, event.done_bytes, event.verified_bytes
         row.connections, row.reported, row.due, row.holder = event.connections, event.bytes_per_s, None, None
         self._arrive(event.asset, row, came, now)
+
+    def _unpacking(self, event: Unpacking, now: float) -> None:
+        row = self._row(event.asset)
+        row.size_bytes = row.done_bytes = row.verified_bytes = event.size_bytes
+        row.unpacked_bytes, row.grew, row.due, row.holder = event.done_bytes, now, None, None
 
     def _arrive(self, name: str, row: Moving, came: int, now: float) -> None:
         file = self._file(name)

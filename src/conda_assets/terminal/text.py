@@ -176,12 +176,16 @@ def list_text(rows: Sequence[Placed], target: Target, *, width: int | None = Non
         Column("source", least=20),
     ]
     cells_of = [
-        (each.name, shown_size(each.size_bytes), each.link.value, _placed_path(each, target), each.env or "", each.source)
+        (each.name, shown_size(each.size_bytes), _how(each), _placed_path(each, target), each.env or "", each.source)
         for each in rows
     ]
     whole = shown_size(sum(each.size_bytes for each in rows))
     head = f"Environment {clean(str(target.prefix))}: {count_of(len(rows), 'asset')}, {whole}"
     return "\n".join([head, "", *table(columns, cells_of, width)])
+
+
+def _how(placed: Placed) -> str:
+    return "unpacked" if placed.unpack else placed.link.value
 
 
 def _placed_path(placed: Placed, target: Target) -> str:

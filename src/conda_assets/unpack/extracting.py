@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from conda_assets.digest import digest_file
 from conda_assets.errors import ArchiveRefused, DiskFull, NotAnArchive, UnsafePath
-from conda_assets.events import Noted, Observer, Progressed, nobody
+from conda_assets.events import Noted, Observer, Unpacking, nobody
 from conda_assets.model import Unpack
 from conda_assets.paths import hold, open_spot, refused
 from conda_assets.unpack.codecs import Codec
@@ -65,7 +65,7 @@ def extract(  # noqa: PLR0913 - one call says what, where and for whom; all but 
         sha256: of the archive, where it is known; else it is read for that.
         old: the manifest of what stands there, if anything of ours does.
         asset: its name, for errors and events.
-        watch: gets `Progressed` (bytes of the archive that have been read) and `Noted`.
+        watch: gets `Unpacking` and `Noted`; what it raises ends the run, with the old folder as it was.
 
     Raises:
         NotAnArchive: none of the kinds that are known.
@@ -150,7 +150,7 @@ class _Pulse:
 
     def __init__(self, asset: str, file: BinaryIO, size_bytes: int, work: Work, watch: Observer) -> None:
         self._asset, self._file, self._size_bytes, self._work, self._watch = asset, file, size_bytes, work, watch
-        self._since = self._told = time.monotonic()
+        self._told = time.monotonic()
 
     def beat(self) -> None:
         """Cheap to call often."""
@@ -159,11 +159,11 @@ class _Pulse:
 
     def tell(self) -> None:
         """How far it is now."""
-        self._told = now = time.monotonic()
+        self._told = time.monotonic()
         self._work.touch()
         # The place in the file, which a decoding thread or process moves.
         done = min(os.lseek(self._file.fileno(), 0, os.SEEK_CUR), self._size_bytes)
-        self._watch(Progressed(self._asset, done, self._size_bytes, done / max(now - self._since, 1e-9), 0, done))
+        self._watch(Unpacking(self._asset, done, self._size_bytes))
 
 
 @contextmanager

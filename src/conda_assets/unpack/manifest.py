@@ -124,8 +124,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 def manifest_text(manifest: Manifest) -> Iterator[str]:
     """The text of the file, a line at a time."""
-    unpack = {"strip": manifest.unpack.strip, "include": list(manifest.unpack.include)}
-    head = {"schema": FORMAT, "sha256": manifest.sha256, "kind": manifest.kind, "name": manifest.name, "unpack": unpack}
+    head = {"schema": FORMAT, "sha256": manifest.sha256, "kind": manifest.kind, "name": manifest.name}
+    head |= {"unpack": manifest.unpack.to_json()}
     yield json.dumps(head, ensure_ascii=False)[:-1] + ',\n "members": ['
     for index, each in enumerate(manifest.members):
         row = [each.path, each.size_bytes, each.modified_ns, each.sha256, int(each.executable)]
