@@ -7,6 +7,7 @@ Sizes are bytes, times seconds, time stamps nanoseconds; the names say so.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -42,6 +43,7 @@ __all__ = [
     "Verb",
     "host_of",
     "last_part",
+    "path_of_url",
     "shown_size",
     "shown_url",
 ]
@@ -350,6 +352,13 @@ def host_of(url: str) -> str:
 def last_part(url: str) -> str:
     """The last path part of the URL, decoded; empty where there is none."""
     return unquote(PurePosixPath(urlsplit(url).path).name)
+
+
+def path_of_url(url: str) -> Path:
+    """The path that a `file:` URL names."""
+    path = unquote(urlsplit(url).path)
+    # file:///C:/data
+    return Path(path[1:] if os.name == "nt" and path[2:3] == ":" else path)
 
 
 def shown_size(count: float) -> str:

@@ -36,9 +36,22 @@ def engine_found(settings: Settings, environ: Mapping[str, str]) -> Found | None
     return find_aria2c(settings.aria2c, next(has_one, None), environ)
 
 
-def make_transport(settings: Settings, store: Store, environ: Mapping[str, str], watch: Observer) -> Transport:
-    """Start the engine: aria2 where there is one, else plain HTTP, with a line that says how to get the fast one."""
+def make_transport(
+    settings: Settings, store: Store, environ: Mapping[str, str], watch: Observer, *, local: bool = False
+) -> Transport:
+    """Start the engine: aria2 where there is one, else plain HTTP, with a line that says how to get the fast one.
+
+    `local`: all files are on this machine, so no engine is needed.
+    """
     # 60 ms: only when something really moves.
+    from conda_assets.transport.local import ByScheme, Copier
+
+    if local:
+        return Copier()
+    return ByScheme(_make_network(settings, store, environ, watch))
+
+
+def _make_network(settings: Settings, store: Store, environ: Mapping[str, str], watch: Observer) -> Transport:
     from conda_assets.transport.aria2 import Aria2
     from conda_assets.transport.pool import Pool
 

@@ -177,11 +177,12 @@ class _Sync:
             check_vouched(asset, locked)
             return locked
 
+        local = all(url.startswith("file:") for want in wants for asset in want.assets for url in asset.urls)
         limits = Limits(connections=self._settings.connections, jobs=self._settings.jobs)
         arrivals = fetch(
             wants,
             store=self._store,
-            transport=lambda: make_transport(self._settings, self._store, self._environ, self._watch),
+            transport=lambda: make_transport(self._settings, self._store, self._environ, self._watch, local=local),
             probe=ask,
             limits=limits,
             watch=self._watch,

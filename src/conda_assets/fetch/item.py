@@ -85,6 +85,9 @@ class Item:
             may = locked.same_host and host_of(locked.final_url) == host_of(self.asset.url)
             return (locked.final_url,), tuple(locked.asset.headers.items()) if may else ()
         # The asset's own URL and not where it led: each new connection is led afresh, so expiring links heal.
+        scheme = urlsplit(locked.url).scheme
+        if scheme == "file":
+            return (locked.url,), ()
         first = locked.url if _can_be_asked(locked.url) else locked.final_url
         rest = tuple(url for url in self.urls if url != locked.url and _can_be_asked(url))
         return (first, *rest), ()
