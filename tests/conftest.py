@@ -7,7 +7,22 @@ from pathlib import Path
 
 import pytest
 
-_FOREIGN = ("CONDA", "_CONDA", "_CE_", "MAMBA", "PIXI", "CONDARC", "XDG_", "HF_", "AWS_", "NETRC", "SLURM_")
+_FOREIGN = (
+    "CONDA",
+    "_CONDA",
+    "_CE_",
+    "MAMBA",
+    "PIXI",
+    "CONDARC",
+    "XDG_",
+    "HF_",
+    "HUGGING_FACE_",
+    "GITHUB_",
+    "GH_",
+    "AWS_",
+    "NETRC",
+    "SLURM_",
+)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 

@@ -29,7 +29,12 @@ from server import Request, Server
 __all__ = ["BODY", "CANARY", "DIGEST", "FILES", "HOSTILE", "PUBLISHERS", "Publisher", "World", "publisher", "read_back"]
 
 #: One module `tests/publisher_<name>.py` each.
-PUBLISHERS = ("doi", "hf", "http")
+PUBLISHERS = (
+    "doi",
+    "github",
+    "hf",
+    "http",
+)
 
 BODY = b"weights \x00\x01\xff\n" * 5000
 DIGEST = Digest("sha256", hashlib.sha256(BODY).hexdigest())

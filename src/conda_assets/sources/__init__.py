@@ -22,7 +22,14 @@ from conda_assets.settings import Network
 __all__ = ["Source", "expand", "is_pattern", "probe", "read_text", "vouch"]
 
 # scheme → module below; imported when an asset of that scheme is asked for.
-_OURS = {"doi": "doi", "file": "file", "hf": "hf", "http": "http", "https": "http"}
+_OURS = {
+    "doi": "doi",
+    "file": "file",
+    "github": "github",
+    "hf": "hf",
+    "http": "http",
+    "https": "http",
+}
 
 
 class Source(Protocol):
