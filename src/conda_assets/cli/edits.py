@@ -1,19 +1,20 @@
-"""Verbs that change the file: add, remove."""
+"""Verbs that change the file: add, remove, and import of other tools' lists."""
 
 from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from conda_assets.api.editing import Change, add_entries, check_entry, remove_entries, save
+from conda_assets.api.importing import Gathered, gather, section_text
 from conda_assets.cli.call import Call
 from conda_assets.cli.document import SCHEMA
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.spec.entry import Value
 from conda_assets.spec.naming import name_for, names_many
 
-__all__ = ["diff", "finish", "run_add", "run_remove", "the_file"]
+__all__ = ["diff", "finish", "run_add", "run_import", "run_remove", "the_file"]
 
 
 def run_add(call: Call) -> int:
@@ -33,6 +34,43 @@ def run_remove(call: Call) -> int:
     return finish(call, change, said, removed=len(set(call.args.asset)))
 
 
+def run_import(call: Call) -> int:
+    """Entries from other tools' lists; 1 when one of them could not be taken over."""
+    args = call.args
+    into = None if args.print else the_file(call)
+    gathered = gather(
+        args.source,
+        cwd=call.cwd,
+        read_url=call.read_url,
+        into=into,
+        kind=args.kind or "",
+        base_url=args.base_url or "",
+        groups=args.group,
+    )
+    for each in gathered.notes:
+        call.say(f"Note: {each}")
+    status = 1 if gathered.left_out else 0
+    counts = {"added": len(gathered.entries), "left_out": gathered.left_out, "known": gathered.known}
+    notes = [str(each) for each in gathered.notes]
+    if into is None or not gathered.entries:
+        if call.json:
+            document = {"schema": SCHEMA, "success": not status, "command": call.verb, "file": into}
+            call.write({**document, "notes": notes, "totals": counts, "section": section_text(gathered.entries)})
+        elif into is None:
+            call.tell(section_text(gathered.entries).rstrip("\n"))
+        else:
+            call.say(f"nothing to add to {into}{_others(gathered)}")
+        return status
+    change = add_entries(into, gathered.entries, call.cwd)
+    said = f"{len(gathered.entries)} added to {change.source}{_others(gathered)}; bring them with `{_next(call, change, 'sync')}`"
+    return max(status, finish(call, change, said, notes=notes, **counts))
+
+
+def _others(gathered: Gathered) -> str:
+    said = f", {gathered.known} there already" if gathered.known else ""
+    return said + (f", {gathered.left_out} left out" if gathered.left_out else "")
+
+
 def the_file(call: Call) -> str:
     """The one file to edit.
 
@@ -49,7 +87,7 @@ def the_file(call: Call) -> str:
     return named[0]
 
 
-def finish(call: Call, change: Change, said: str, **counts: int) -> int:
+def finish(call: Call, change: Change, said: str, *, notes: Sequence[str] = (), **counts: int) -> int:
     """Write the change, or with `--dry-run` show it."""
     for warning in change.warnings:
         call.say(f"Warning: {warning}")
@@ -57,7 +95,9 @@ def finish(call: Call, change: Change, said: str, **counts: int) -> int:
     if not dry and change.changes:
         save(change)
     if call.json:
-        document: dict[str, object] = {"schema": SCHEMA, "success": True, "command": call.verb, "file": change.source}
+        success = not counts.get("left_out")
+        document: dict[str, object] = {"schema": SCHEMA, "success": success, "command": call.verb, "file": change.source}
+        document |= {"notes": list(notes)} if notes else {}
         call.write({**document, "dry_run": dry, "created": change.old is None, "totals": counts, "diff": diff(change)})
     elif dry:
         call.tell(diff(change))

@@ -26,6 +26,7 @@ _VERBS = {
     "add": ("edits", "run_add"),
     "create": ("environments", "run_create"),
     "fetch": ("files", "run_fetch"),
+    "import": ("edits", "run_import"),
     "info": ("looks", "run_info"),
     "list": ("looks", "run_list"),
     "lock": ("locks", "run_lock"),

@@ -35,6 +35,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _setup(verbs)
     _add(verbs)
     _remove(verbs)
+    _import(verbs)
     _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
     _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
 
@@ -255,6 +256,24 @@ def _remove(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         where=False,
     )
     parser.add_argument("asset", nargs="+", metavar="NAME", help="name of the asset")
+    _dry_run(parser)
+
+
+def _import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "import",
+        "take other tools' lists into the file: anaconda-project.yml, Metalink, pooch registries, aria2 input lists, URLs",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets import anaconda-project.yml\n"
+        "  conda assets import registry.txt --base-url https://example.org/data/\n  conda assets import urls.txt --print",
+    )
+    parser.add_argument("source", nargs="+", metavar="FILE", help="path or URL of a list")
+    parser.add_argument("--from", dest="kind", choices=("anaconda-project", "metalink", "pooch", "aria2"), help="what it is")
+    parser.add_argument("--base-url", metavar="URL", help="what the names of a pooch registry are appended to")
+    parser.add_argument("--group", action="append", default=[], metavar="G", help="put all of them into this group")
+    parser.add_argument("--print", action="store_true", help="print an assets section, change no file")
     _dry_run(parser)
 
 

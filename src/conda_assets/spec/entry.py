@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from conda_assets.spec.fields import FIELDS
 from conda_assets.spec.nodes import plain_kind
 
-__all__ = ["Fields", "Value", "block_lines", "flow_text", "short"]
+__all__ = ["ABOUT", "Fields", "Value", "block_lines", "flow_text", "short"]
 
 Value = str | int | bool | Sequence[str] | Mapping[str, "Value"]
 #: field → value; written in the order of the documentation, without those that are empty.
 Fields = Mapping[str, Value]
+
+#: No field of an asset: words that stand behind the first line, as a comment.
+ABOUT = "about"
 
 _PLAIN = re.compile(r"[A-Za-z0-9./_~][A-Za-z0-9._~/:@%+=?&$(){}\[\],;!*#'-]*(?: [A-Za-z0-9._~/@%+=()-]+)*")
 # Other readers of the file follow YAML 1.1, where `no` and `12:30` are no texts.
@@ -24,7 +27,7 @@ _WIDTH = 100
 
 def short(fields: Fields) -> bool:
     """Whether a line with the URL says it all."""
-    return set(_written(fields)) == {"url"}
+    return set(_written(fields)) == {"url"} and not fields.get(ABOUT)
 
 
 def block_lines(fields: Fields) -> tuple[str, ...]:
@@ -33,6 +36,7 @@ def block_lines(fields: Fields) -> tuple[str, ...]:
     if short(fields):
         return (_scalar(written["url"]),)
     lines: list[str] = []
+    about = " ".join(str(fields.get(ABOUT, "")).split())
     for name, value in written.items():
         inline = f"{name}: {_value(value)}"
         if isinstance(value, (str, int)) or len(inline) <= _WIDTH:
@@ -41,6 +45,8 @@ def block_lines(fields: Fields) -> tuple[str, ...]:
             lines += [f"{name}:", *(f"  {_scalar(key)}: {_value(each)}" for key, each in value.items())]
         else:
             lines += [f"{name}:", *(f"  - {_scalar(each)}" for each in value)]
+    if about:
+        lines[0] += f"  # {about if len(about) <= _WIDTH else about[: _WIDTH - 1] + '…'}"
     return tuple(lines)
 
 

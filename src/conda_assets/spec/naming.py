@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from conda_assets.model import last_part
 from conda_assets.spec.values import Wrong, read_name
 
-__all__ = ["name_for", "names_many"]
+__all__ = ["name_for", "names_many", "tame"]
 
 #: Schemes whose URLs may name several files; in others `*` and `?` are signs like any other.
 _PATTERNS = ("hf", "github", "s3", "gs", "doi")
@@ -29,17 +29,17 @@ def name_for(url: str) -> str:
         if url.lower().startswith(("hf:", "github:")):
             fixed = fixed[1:] if fixed[:1] and fixed[0] in _KINDS else fixed
             fixed = fixed[:2]
-        return _tame(fixed[-1] if fixed else "")
+        return tame(fixed[-1] if fixed else "")
     try:
         last = last_part(url)
         read_name(last)
     except Wrong:
-        return _tame(last) or _tame(unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]))
+        return tame(last) or tame(unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]))
     except ValueError:
         pass
     return ""
 
 
-def _tame(text: str) -> str:
+def tame(text: str) -> str:
     """The signs that a name may have; what stands behind `@` is a revision."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text.partition("@")[0]).strip("-._")

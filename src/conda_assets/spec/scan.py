@@ -8,7 +8,7 @@ from typing import NamedTuple
 from conda_assets.errors import Fault, SpecInvalid
 from conda_assets.spec.events import Parser, Unreadable, fast_parser, libyaml, unreadable
 
-__all__ = ["has_section", "without_section"]
+__all__ = ["has_key", "has_section", "without_section"]
 
 _KEY = r"(?:[&!][^\s,\[\]{}]*[ \t]+)*(?:assets|\"assets\"|'assets')[ \t]*"
 _BREAK = r"\n\r\x85\u2028\u2029"
@@ -22,6 +22,11 @@ def has_section(text: str) -> bool:
     A scan without YAML, for files that conda reads anyway. False is certain; True is not, where a nested map has such a key.
     """
     return "assets" in text and bool(_BLOCK_KEY.search(text) or _FLOW_KEY.search(text))
+
+
+def has_key(text: str, key: str) -> bool:
+    """Whether a line at the margin begins with the key: a look, for files that are read properly afterwards."""
+    return bool(re.search(rf"^[\"']?{re.escape(key)}[\"']?[ \t]*:", text, re.MULTILINE))
 
 
 def without_section(text: str, source: str = "environment.yml") -> dict[str, object]:
