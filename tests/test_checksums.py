@@ -17,7 +17,7 @@ from conda_assets.model import Asset, Locked, State
 from conda_assets.sources.checksums import of_headers, of_listing
 from conda_assets.sources.metalink import Entry, of_name, read_metalink
 from lab import Lab
-from server import Server
+from server import Server, Virtual
 from source_rules import BODY, CANARY, DIGEST, NETWORK
 
 SHA512 = Digest("sha512", hashlib.sha512(BODY).hexdigest())
@@ -277,3 +277,15 @@ def test_bytes_that_their_server_denies_are_not_taken(server: Server, tmp_path: 
     assert (first.state, first.sha256) == (State.FETCHED, DIGEST.hex)
     assert isinstance(second.error, DigestMismatch)
     assert second.error.expected == OTHER.hex
+
+
+def test_a_lock_downloads_nothing_that_a_list_vouches_for(server: Server, tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.write([{"name": "weights", "url": server.add("/d/w.bin", Virtual(5_000_000))}])
+    server.add("/d/SHA256SUMS", f"{Virtual(5_000_000).sha256}  w.bin\n".encode())
+    said = lab.run("lock", "-f", str(lab.file))
+    assert said.status == 0, said.err
+    lock = (tmp_path / "environment.assets.lock").read_text()
+    assert Virtual(5_000_000).sha256 in lock
+    assert "SHA256SUMS beside the file" in lock
+    assert server.sent("/d/w.bin") <= 10

@@ -91,7 +91,8 @@ def test_a_private_file_gets_a_signed_url_each_time_and_no_token(github: GitHub)
 
 def test_latest_is_pinned_to_its_tag(github: GitHub) -> None:
     github.add("weights.bin")
-    assert Publisher(f"github:{REPO}/weights.bin", "").probe().revision == "v1.0.0#1"
+    locked = Publisher(f"github:{REPO}/weights.bin", "").probe()
+    assert (locked.revision, locked.pinned_url) == ("v1.0.0#1", f"github:{REPO}@v1.0.0/weights.bin")
     assert Publisher("", "").expand(f"github:{REPO}@latest/*") == (("weights.bin", f"github:{REPO}@v1.0.0/weights.bin"),)
 
 
@@ -167,6 +168,16 @@ def test_a_limit_is_told_with_the_time_when_it_ends(github: GitHub, status: int)
     assert 1700 < error.retry_after_s <= 1800
     assert "the 60 requests an hour are used up until " in error.message
     assert "GITHUB_TOKEN" in error.hints[0].text
+
+
+def test_over_the_limit_a_file_with_a_digest_is_found_without_the_list(github: GitHub) -> None:
+    published = Publisher(github.add("weights.bin"), "")
+    github.world.setenv("GITHUB_SERVER_URL", github.world.server.url())
+    github.refusal = (403, {"X-RateLimit-Remaining": "0"}, b"")
+    locked = published.probe(digest=DIGEST)
+    assert (locked.url, locked.size_bytes, locked.fresh) == (published.file, len(BODY), None)
+    assert read_back(locked) == BODY
+    assert isinstance(failed(published.file), NetworkFailed), "without one the list is needed"
 
 
 def test_too_many_at_once_waits_as_long_as_asked(github: GitHub) -> None:

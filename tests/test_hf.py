@@ -62,8 +62,20 @@ def test_a_url_is_taken_apart(url: str, kind: str, repo: str, revision: str, pat
     assert read_place("weights", place.url) == place
 
 
-@pytest.mark.parametrize("url", ["hf://", "hf://../../etc/passwd", "hf://@main/x", "hf://a b/c/d", "hf://buckets/org/name/x"])
-def test_a_url_without_a_repository_is_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hf://",
+        "hf://../../etc/passwd",
+        "hf://@main/x",
+        "hf://a b/c/d",
+        "hf://buckets/org/name/x",
+        "hf://o/n/../../x",
+        "hf://o/n@../x",
+        "hf://o/n/%2e%2e/x",
+    ],
+)
+def test_a_url_without_a_repository_or_out_of_it_is_refused(url: str) -> None:
     with pytest.raises(AssetFailed):
         read_place("weights", url)
 
@@ -97,6 +109,7 @@ def test_the_answer_is_pinned_to_the_commit(hub: Hub) -> None:
     assert locked.revision == COMMIT
     assert locked.final_url == hub.world.server.url(f"/{REPO}/resolve/{COMMIT}/model.safetensors")
     assert (locked.resumable, locked.fresh, locked.digest) == (True, None, DIGEST)
+    assert locked.pinned_url == hub.url("model.safetensors", COMMIT)
 
 
 def test_a_small_file_of_gits_own_has_a_size_and_no_digest(hub: Hub) -> None:

@@ -16,7 +16,7 @@ from conda_assets.errors import AssetsError, DigestMismatch, DiskRefused, LockSt
 from conda_assets.events import Failed, Observer, nobody
 from conda_assets.model import Asset, Locked, Spec, Stored, shown_url
 from conda_assets.settings import Settings
-from conda_assets.sources import probe
+from conda_assets.sources import probe, vouch
 from conda_assets.spec.hiding import has_variable, led_to, without_secrets
 from conda_assets.spec.lockfile import FIRST_DOWNLOAD, Entry, Lock, as_written, lock_text, mirrors_as_written, misfit, misfits
 from conda_assets.store import open_stores
@@ -163,7 +163,7 @@ def _ask_all(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asse
         errors: list[AssetsError] = []
         for url in asset.urls:
             try:
-                return probe(asset, url, settings.network)
+                return vouch(asset, probe(asset, url, settings.network), settings.network)
             except AssetsError as error:
                 errors.append(error)
         return errors[0]

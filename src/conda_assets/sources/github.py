@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from conda_assets.digest import Digest, parse_digest
-from conda_assets.errors import AssetFailed, NotThere, SizeMismatch
+from conda_assets.errors import AssetFailed, NetworkFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked
 from conda_assets.settings import Network
 from conda_assets.sources import http
@@ -77,7 +77,14 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         NotThere, AccessDenied, NetworkFailed, SizeMismatch: with what to do about it.
     """
     place, api = _place(asset.name, url), _api()
-    release = _release(asset.name, place, api, network)
+    try:
+        release = _release(asset.name, place, api, network)
+    except NetworkFailed:
+        if asset.digest is None or place.tag is None:
+            raise
+        # The quota of a shared address is soon used up. What the list would say is known: where it is, and what the bytes are.
+        page = _page(place)
+        return replace(http.probe(asset, page, network), url=url, final_url=page, same_host=False)
     file = next((each for each in release.files if each.name == place.name), None)
     if file is None:
         raise no_asset(asset.name, f"{place.repo}@{release.tag}", place.name, [each.name for each in release.files])
@@ -97,6 +104,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         vouched_by="GitHub" if file.digest else "",
         # The id too: a release can be made anew under its tag.
         revision=f"{release.tag}#{release.id}",
+        pinned_url=_pinned(place, release, file.name),
         fresh=partial(_fresh, asset.name, place.repo, file.id, network) if private else None,
     )
 
@@ -128,8 +136,7 @@ def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], .
     found = matching(asset.name, "GitHub", place.name, names)
     if not found:
         raise no_asset(asset.name, f"{place.repo}@{release.tag}", place.name or "*", names)
-    base = f"github:{place.repo}@{quote(release.tag, safe='')}"
-    return tuple((name, f"{base}/{quote(name)}") for name, _ in found)
+    return tuple((name, _pinned(place, release, name)) for name, _ in found)
 
 
 def _place(asset: str, url: str) -> _Place:
@@ -137,7 +144,20 @@ def _place(asset: str, url: str) -> _Place:
     if match is None:
         raise AssetFailed(asset, "the URL names no repository; it has the form github:owner/name@tag/file")
     tag = unquote(match["tag"] or "latest")
+    if {".", ".."} & set(tag.split("/")):
+        raise AssetFailed(asset, "`.` and `..` are no parts of a tag")
     return _Place(match["repo"], None if tag == "latest" else tag, unquote(match["name"] or ""))
+
+
+def _pinned(place: _Place, release: _Release, name: str) -> str:
+    """The URL with the tag that was meant."""
+    return f"github:{place.repo}@{quote(release.tag, safe='')}/{quote(name)}"
+
+
+def _page(place: _Place) -> str:
+    """Where a browser gets a public file, as far as that can be told without asking."""
+    server = os.environ.get("GITHUB_SERVER_URL", "").rstrip("/") or "https://github.com"
+    return f"{server}/{place.repo}/releases/download/{quote(place.tag or '', safe='')}/{quote(place.name)}"
 
 
 def _api() -> Api:

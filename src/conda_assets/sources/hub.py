@@ -100,7 +100,10 @@ def read_place(asset: str, url: str) -> Place:
         repo, path = owner, last
     if not all(_NAME.fullmatch(part) for part in repo.split("/")):
         raise AssetFailed(asset, "the URL names no repository; it has the form hf://[datasets/]owner/name[@revision]/path")
-    return Place(kind, repo, unquote(revision or "main"), unquote(path or "").lstrip("/"))
+    place = Place(kind, repo, unquote(revision or "main"), unquote(path or "").lstrip("/"))
+    if {".", ".."} & {*place.revision.split("/"), *place.path.split("/")}:
+        raise AssetFailed(asset, "`.` and `..` are no parts of a revision or of a path on the Hub")
+    return place
 
 
 def read_hub(environ: Mapping[str, str]) -> Hub:
