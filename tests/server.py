@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 _MIB = 1 << 20
 _REASONS = {
@@ -137,10 +137,12 @@ class Faults:
     no_length: bool = False
     user: str | None = None  # "name:password", else 401
     needs: tuple[str, str] | None = None  # header and value, else 401
+    signed: bool = False  # wants `?until=` of a time (epoch seconds) that is not past, else 403
     ignore_validators: bool = False  # If-Match, If-Range and the like have no effect
     refuse_if_match: bool = False  # 412 to any If-Match
     # body
     cut_after: int | None = None  # bytes of the body, then the connection ends
+    cut_each: int | None = None  # bytes of bodies that a connection lives for
     cut_by: str = "reset"  # reset | close
     drops_ahead: bool = False  # forgets requests that came before it had answered the last one
     stall_after: int | None = None
@@ -197,7 +199,7 @@ class _Pace:
     _SLACK = 0.02
 
     def __init__(self, rate: float | None) -> None:
-        self.rate, self._free, self._lock = rate, 0.0, threading.Lock()
+        self.rate, self._free, self._lock, self.passed = rate, 0.0, threading.Lock(), 0
 
     def reserve(self, count: int) -> float:
         if not self.rate:
@@ -464,6 +466,8 @@ class _Answer:
             return 401, {"WWW-Authenticate": 'Basic realm="files"'}, b"who are you\n"
         if faults.needs and headers.get(faults.needs[0].lower()) != faults.needs[1]:
             return 401, {"WWW-Authenticate": "Bearer"}, b"who are you\n"
+        if faults.signed and float(dict(parse_qsl(self.request.query)).get("until", 0)) < time.time():
+            return 403, {}, b"Request has expired\n"
         if faults.max_connections is not None and entry.active > faults.max_connections:
             return faults.over_status, _wait_header(faults), b"too many\n"
         if faults.status is not None:
@@ -552,7 +556,8 @@ class _Answer:
 
     def _transfer(self, head: bytes, body: Body, start: int, end: int, framing: str) -> bool:
         faults = self.faults
-        stops = [stop for stop in (faults.cut_after, faults.stall_after) if stop is not None]
+        left = None if faults.cut_each is None else max(0, faults.cut_each - self.pace.passed)
+        stops = [stop for stop in (faults.cut_after, left, faults.stall_after) if stop is not None]
         limit = min([end - start, *stops])
         self._send_head(head)
         descriptor = self.server._descriptor(body)
@@ -561,11 +566,12 @@ class _Answer:
             for at, count in _blocks(start, start + limit, self._block_bytes()):
                 self._keep_pace(count)
                 self._push(body, descriptor, at + shift if at + shift + count <= _size_of(body) else at, count, framing)
+                self.pace.passed += count
                 self.server._count(self.request, count)
         finally:
             if isinstance(body, Path):
                 os.close(descriptor)
-        if faults.cut_after is not None and limit < end - start and limit == faults.cut_after:
+        if limit < end - start and limit in (faults.cut_after, left):
             if faults.cut_by == "reset":
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
@@ -625,7 +631,13 @@ def _in_force(entry: _Entry | None, request: Request) -> Faults:
     faults = entry.faults
     late = faults.first is not None and request.number > faults.first + faults.skip
     if late or request.number <= faults.skip or (faults.spare_probe and request.range == "bytes=0-0"):
-        return Faults(change_after=faults.change_after, change_to=faults.change_to, needs=faults.needs, user=faults.user)
+        return Faults(
+            change_after=faults.change_after,
+            change_to=faults.change_to,
+            needs=faults.needs,
+            user=faults.user,
+            signed=faults.signed,
+        )
     return faults
 
 

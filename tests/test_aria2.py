@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from conda_assets.errors import AssetFailed, DiskFull, EngineFailed, NetworkFailed
+from conda_assets.model import Fresh
 from conda_assets.settings import Network
 from conda_assets.transport import Job
 from conda_assets.transport.aria2 import Aria2
@@ -87,7 +88,8 @@ def test_secrets_stand_in_no_command_line_and_in_no_file_that_others_read(engine
     with Server(rate=2_000_000) as server:
         url = server.add("/w.bin", Virtual(8 * MIB), needs=("X-Token", "CANARY-HEADER"))
         network = Network(proxies=(("https", "http://u:CANARY-PROXY@127.0.0.1:1"),), connect_timeout_s=5, read_timeout_s=5)
-        job = Job("a", (f"{url}?sig=CANARY-URL",), into, 8 * MIB, headers=(("X-Token", "CANARY-HEADER"),))
+        signed, fresh = f"{url}?sig=CANARY-URL", Fresh(f"{url}?sig=CANARY-URL", (("X-Token", "CANARY-HEADER"),))
+        job = Job("a", (signed,), into, 8 * MIB, fresh={signed: lambda: fresh})
         with closing(engine(network)) as transport:
             drive(transport, [job], until=lambda tiding: tiding.done_bytes > MIB)
             pid = running(transport)

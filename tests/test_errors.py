@@ -18,6 +18,7 @@ VALUES = {
     "str": "word",
     "tuple[str, ...]": ("one", "two"),
     "int": 7,
+    "bool": True,
     "float": 1.5,
     "tuple[Fault, ...]": (Fault("environment.yml", 3, 5, "assets[0].url", "no"),),
     "tuple[tuple[str, str], ...]": tuple((f"{number}.csv", "it is missing") for number in range(7)),

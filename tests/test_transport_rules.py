@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from conda_assets.errors import (
     TlsFailed,
     UpstreamChanged,
 )
+from conda_assets.model import Fresh
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding
 from engines import MIB, PATIENT, Engine, closing, drive, engines, made_of, written_by
@@ -301,7 +303,8 @@ def test_headers_reach_the_server(engine: Engine, into: Path) -> None:
     content = Virtual(2 * MIB)
     with Server() as server:
         url = server.add("/w.bin", content, needs=("Authorization", "Bearer abc"))
-        last = engine.bring(Job("a", (url,), into, content.size, headers=(("Authorization", "Bearer abc"),)))
+        fresh = Fresh(url, (("Authorization", "Bearer abc"),))
+        last = engine.bring(Job("a", (url,), into, content.size, fresh={url: lambda: fresh}))
         assert last.done, last
         assert {request.headers["user-agent"] for request in server.requests} == {"conda-assets"}
         assert {request.headers.get("accept-encoding", "identity") for request in server.requests} == {"identity"}
@@ -311,7 +314,8 @@ def test_a_header_cannot_smuggle_another_one(engine: Engine, into: Path) -> None
     bad = [(("X", "a\r\nY: b"),), (("X\nY", "a"),), (("X", "a\n"),), (("X: a", "b"),), (("", "b"),)]
     with Server() as server:
         url = server.add("/w.bin", b"x" * 100)
-        jobs = [place(Job(f"h{number}", (url,), into, 100, headers=headers)) for number, headers in enumerate(bad)]
+        leads = [partial(Fresh, url, headers) for headers in bad]
+        jobs = [place(Job(f"h{number}", (url,), into, 100, fresh={url: lead})) for number, lead in enumerate(leads)]
         last = engine.run(jobs)
         assert {type(tiding.error) for tiding in last.values()} == {AssetFailed}, last
         assert server.requests == []

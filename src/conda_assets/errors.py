@@ -265,9 +265,10 @@ class AssetFailed(AssetsError):
 
 @dataclass(eq=False)
 class DigestMismatch(AssetsError):
-    """Bytes arrived, but not the bytes that the file promises. `source`: the shown URL they came from.
+    """Bytes arrived, but not the bytes that were promised. `source`: the shown URL they came from.
 
     `relock`: the command that takes the new bytes into the lock, where it is the lock that promises.
+    `vouched_by`: who promised them, for people; empty: the file or its lock.
     """
 
     asset: str
@@ -276,18 +277,22 @@ class DigestMismatch(AssetsError):
     got: str
     source: str = ""
     relock: str = ""
+    vouched_by: str = ""
     code: ClassVar[str] = "digest_mismatch"
     exit_code: ClassVar[int] = 4
 
     @property
     def message(self) -> str:
         came = f" from {self.source}" if self.source else ""
-        return f"{self.asset}: expected {self.algorithm} {self.expected}, got {self.got}{came}"
+        says = f" (says {self.vouched_by})" if self.vouched_by else ""
+        return f"{self.asset}: expected {self.algorithm} {self.expected}{says}, got {self.got}{came}"
 
     @property
     def hints(self) -> tuple[Hint, ...]:
         if self.relock:
             return (Hint(f"if the publisher replaced the file and the new one is wanted, run `{self.relock}`", "relock"),)
+        if self.vouched_by:
+            return (Hint("the publisher's own digest and bytes differ: try again later, or tell the publisher", "publisher"),)
         return (
             Hint(
                 f"if the publisher replaced the file, put the new {self.algorithm} beside `{self.asset}` in the file",
@@ -379,11 +384,13 @@ class NotTheFile(AssetFailed):
 class NetworkFailed(AssetFailed):
     """No answer, a cut, a stall, 429 or 5xx: worth another try. `retry_after_s`: what the server asked for, in seconds.
 
-    `fix`: what helps more than patience, such as a token against a limit.
+    `fix`: what helps more than patience, such as a token against a limit. `cut`: the connection ended in the middle of an answer,
+    so the server does not object to what it is asked.
     """
 
     retry_after_s: float = 0.0
     fix: str = ""
+    cut: bool = False
     code: ClassVar[str] = "network"
     retryable: ClassVar[bool] = True
 

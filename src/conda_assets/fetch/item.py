@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from conda_assets.digest import Follower
+from conda_assets.digest import Digest, Follower
 from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed, SizeMismatch
 from conda_assets.fetch.want import Arrival, Claim, Want
-from conda_assets.model import Asset, Locked, Stored, host_of, shown_url
+from conda_assets.model import Asset, Fresh, Locked, Stored, shown_url
 from conda_assets.transport import Job
+from conda_assets.web.reach import origin_of
 
 __all__ = ["Item"]
 
@@ -39,6 +42,11 @@ class Item:
     announced: bool = False
     waited: bool = False
     from_empty: bool = False
+    alone: bool = False
+    only: str = ""
+    also_at: tuple[str, ...] = ()
+    promised: Digest | None = None
+    vouched_by: str = ""
     refused: set[str] = field(default_factory=set)
     tries: int = 0
     earlier_bytes: int = 0
@@ -61,9 +69,22 @@ class Item:
             return most
         return max(1, min(most, -(-size // _BYTES_PER_CONNECTION)))
 
+    @property
+    def wanted(self) -> Digest | None:
+        """What the bytes must be: the file's word, else the publisher's."""
+        return self.asset.digest or self.promised
+
+    def learn(self, locked: Locked) -> None:
+        """Take in what the publisher says. What one has promised holds for a mirror that says nothing."""
+        self.locked, self.probing = locked, None
+        if locked.digest is not None:
+            self.promised, self.vouched_by = locked.digest, locked.vouched_by
+        self.also_at = locked.also_at or self.also_at
+
     def job(self, locked: Locked, claim: Claim) -> Job:
         """The transfer to order, now that the publisher has been asked."""
-        urls, headers = self._sources(locked)
+        urls = self._sources(locked)
+        self.only = locked.url if len(urls) == 1 else ""
         return Job(
             id=self.want.key,
             urls=urls,
@@ -73,24 +94,34 @@ class Item:
             # A mirror has an ETag of its own.
             etag=locked.etag if len(urls) == 1 else None,
             modified=locked.modified if len(urls) == 1 else None,
-            headers=headers,
+            fresh={url: lead for url in urls if (lead := self._lead(locked, url)) is not None},
             connections=self.share,
-            checked=locked.promise is not None,
+            checked=self.wanted is not None,
             most_requests=locked.most_requests,
         )
 
-    def _sources(self, locked: Locked) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        """URLs and headers that may travel together: headers only to the host they were written for, and then alone."""
-        if locked.asset.headers:
-            may = locked.same_host and host_of(locked.final_url) == host_of(self.asset.url)
-            return (locked.final_url,), tuple(locked.asset.headers.items()) if may else ()
-        # The asset's own URL and not where it led: each new connection is led afresh, so expiring links heal.
-        scheme = urlsplit(locked.url).scheme
-        if scheme == "file":
-            return (locked.url,), ()
-        first = locked.url if _can_be_asked(locked.url) else locked.final_url
-        rest = tuple(url for url in self.urls if url != locked.url and _can_be_asked(url))
-        return (first, *rest), ()
+    def _sources(self, locked: Locked) -> tuple[str, ...]:
+        """The URL that was asked, and those that need not be asked first: a publisher of another kind is, when its turn comes.
+
+        The asset's own and not where it led: each new connection is led afresh, so expiring links heal.
+        """
+        if urlsplit(locked.url).scheme == "file":
+            return (locked.url,)
+        rest = () if self.alone else (url for url in self._all() if url != locked.url and _can_be_asked(url))
+        return tuple(dict.fromkeys((_first(locked), *rest)))
+
+    def _all(self) -> tuple[str, ...]:
+        """What is left of the URLs that the file and the publisher name."""
+        return tuple(url for url in (*self.asset.urls, *self.also_at) if url not in self.refused)
+
+    def _lead(self, locked: Locked, url: str) -> Callable[[], Fresh] | None:
+        """Whom to ask for links in place of that URL: the publisher, or nobody where headers or a password go with it."""
+        if url == _first(locked) and locked.fresh is not None:
+            return locked.fresh
+        if (sent := _credentials(self.asset, url)) is None:
+            return None
+        fresh = Fresh(*sent)
+        return lambda: fresh
 
     def finish(self, follower: Follower, before: Future[None] | None) -> Stored:
         """Hash the rest, compare, adopt; runs in a worker.
@@ -101,7 +132,7 @@ class Item:
         """
         assert self.claim is not None
         assert self.locked is not None
-        name, asked = self.asset.name, self.locked.promise
+        name, asked = self.asset.name, self.wanted
         try:
             if before is not None:
                 before.result()
@@ -112,11 +143,12 @@ class Item:
         digests = follower.digests()
         if asked is not None and digests[asked.algorithm] != asked:
             source = shown_url(self.locked.final_url)
-            raise DigestMismatch(name, asked.algorithm, asked.hex, digests[asked.algorithm].hex, source)
+            vouched_by = "" if self.asset.digest else self.vouched_by
+            raise DigestMismatch(name, asked.algorithm, asked.hex, digests[asked.algorithm].hex, source, vouched_by=vouched_by)
         if not self.asset.fits(size_bytes):
             # A server that announces no length is found out only now.
             raise SizeMismatch(name, self.asset.size_bytes or 0, size_bytes, shown_url(self.locked.final_url))
-        # A URL names bytes only when no digest does.
+        # A URL names bytes only when no digest in the file does.
         urls = () if self.asset.digest is not None else tuple(asset.url for asset in self.want.assets)
         return self.claim.adopt(digests=digests, size_bytes=size_bytes, urls=urls)
 
@@ -136,16 +168,15 @@ class Item:
 
         A source is refused only when the whole file came from it alone in one go.
         """
-        if self.from_empty and len(self.urls) == 1:
-            self.refused.add(self.urls[0])
-        left = [url for url in self.asset.urls if url not in self.refused]
-        self.urls = tuple(left[:1])
-        return bool(left)
+        if self.from_empty and self.only:
+            self.refused.add(self.only)
+        self.urls, self.alone = self._all()[:1], True
+        return bool(self.urls)
 
     def without(self, url: str) -> bool:
         """Go on without a source that does not serve. False when none is left."""
         self.refused.add(url)
-        self.urls = tuple(each for each in self.asset.urls if each not in self.refused)
+        self.urls = self._all()[:1] if self.alone else self._all()
         self.tries = 0
         return bool(self.urls)
 
@@ -164,3 +195,20 @@ class Item:
 def _can_be_asked(url: str) -> bool:
     """A transport reads such URLs; the others name a file that a source has to find first."""
     return urlsplit(url).scheme.lower() in ("http", "https")
+
+
+def _first(locked: Locked) -> str:
+    """The URL of the publisher that was asked, or where it is shown to be."""
+    return locked.url if _can_be_asked(locked.url) else locked.final_url
+
+
+def _credentials(asset: Asset, url: str) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+    """The URL without user and password, and what is to be sent to its origin; None where there is nothing to hide."""
+    if not _can_be_asked(url):
+        return None
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    headers = dict(asset.headers) if origin_of(url) == origin_of(asset.url) else {}
+    if at and not any(name.lower() == "authorization" for name in headers):
+        headers["Authorization"] = "Basic " + base64.b64encode(unquote_to_bytes(user if ":" in user else f"{user}:")).decode()
+    return (parts._replace(netloc=host).geturl(), tuple(headers.items())) if headers else None

@@ -11,19 +11,21 @@ from contextlib import suppress
 
 from conda_assets.digest import Follower, piece_size_for
 from conda_assets.errors import (
+    AccessDenied,
     AssetFailed,
     AssetsError,
     DigestMismatch,
     DiskFull,
     EngineFailed,
     NetworkFailed,
+    NotThere,
     SizeMismatch,
     UpstreamChanged,
 )
 from conda_assets.events import Noted, Observer, Progressed, Retrying, Started, Waiting
 from conda_assets.fetch.item import Item
 from conda_assets.fetch.want import Arrival, Claim, Limits, Want, Warehouse
-from conda_assets.model import Asset, Locked, shown_url
+from conda_assets.model import Asset, Locked, Stored, shown_url
 from conda_assets.transport import Tiding, Transport
 
 __all__ = ["fetch"]
@@ -155,7 +157,11 @@ class _Run:
     def _advance(self, item: Item) -> Iterator[Arrival]:
         try:
             if item.probing is not None and item.probing.done():
-                item.locked, item.probing = item.probing.result(), None
+                item.learn(item.probing.result())
+                if (stored := self._known(item)) is not None:
+                    self._active.pop(item.want.key)
+                    yield item.arrival(stored=stored)
+                    return
             if item.locked is not None and not item.moving and (transport := self._engine.ready()):
                 assert item.claim is not None
                 self._begin(item, item.locked, item.claim, transport)
@@ -170,10 +176,16 @@ class _Run:
         except AssetsError as error:
             yield from self._failed(item, error)
 
+    def _known(self, item: Item) -> Stored | None:
+        """What the store has under the digest that the publisher has just named."""
+        if item.asset.digest or item.promised is None or item.want.afresh or item.want.pieces:
+            return None
+        return self._store.find(item.promised)
+
     def _begin(self, item: Item, locked: Locked, claim: Claim, transport: Transport) -> None:
         self._reserve(item, locked, claim)
         item.from_empty = not claim.data.exists()
-        algorithms = {"sha256"} | ({locked.promise.algorithm} if locked.promise else set())
+        algorithms = {"sha256"} | ({item.wanted.algorithm} if item.wanted else set())
         piece_bytes = piece_size_for(locked.size_bytes) if item.want.pieces and locked.size_bytes else 0
         item.follower = Follower(claim.data, frozenset(algorithms), piece_bytes)
         transport.start([item.job(locked, claim)])
@@ -233,14 +245,21 @@ class _Run:
         transport = self._engine.ready(failing=False)
         if item.moving and transport is not None:
             transport.stop(item.want.key)
-        asked_url = item.locked.url if item.locked else ""
+        asked_url = item.locked.url if item.locked else item.urls[0] if len(item.urls) == 1 else ""
+        ended = (
+            isinstance(error, (AccessDenied, NotThere)) and item.moving and item.locked is not None and bool(item.locked.fresh)
+        )
+        # A server that objects is asked over fewer connections: 16, 8, 4, …
+        objects = not ended and not (isinstance(error, NetworkFailed) and error.cut and item.job_bytes)
         item.rest()
         if isinstance(error, DigestMismatch):
             yield from self._blame(item, error)
             return
         item.tries += 1
         asked = error.retry_after_s if isinstance(error, NetworkFailed) else 0.0
-        if not error.retryable or item.tries >= self._limits.tries or asked > _LONGEST_WAIT_S:
+        # A link that has ended is refused; the publisher, who is asked again, gives another one.
+        worth = error.retryable or (ended and item.tries == 1)
+        if not worth or item.tries >= self._limits.tries or asked > _LONGEST_WAIT_S:
             if isinstance(error, AssetFailed) and asked_url and item.without(asked_url):
                 self._watch(Noted(f"{_named(error, item.asset.name).message}; trying the next mirror", "warning"))
                 self._park(item, 0.0)
@@ -250,8 +269,8 @@ class _Run:
             return
         if isinstance(error, UpstreamChanged) and item.claim is not None:
             item.claim.discard()
-        # A server that objects is asked over fewer connections: 16, 8, 4, …
-        item.connections = max(1, item.connections // 2)
+        if objects:
+            item.connections = max(1, item.connections // 2)
         after = max(asked, min(60.0, 0.5 * 2 ** (item.tries - 1)) * random.uniform(0.8, 1.2))
         self._watch(Retrying(item.asset.name, _cause(error), after, item.tries))
         self._park(item, after)

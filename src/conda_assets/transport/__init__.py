@@ -6,12 +6,13 @@ Two of them keep the one protocol below: `aria2` (many connections a file) and `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from conda_assets.errors import AssetsError
+from conda_assets.model import Fresh
 
 __all__ = ["Job", "Tiding", "Transport"]
 
@@ -21,8 +22,8 @@ class Job:
     """One file to bring. `id` is unique in the run and safe as a file name.
 
     `into`: file to write, in an existing folder of ours (0700); what is there already is resumed when it can be trusted.
-    `urls`: same bytes, best first. `headers` may go to the host of `urls[0]` only; where there are any, the caller has made sure
-    that `urls` has one member and that it does not redirect to another host.
+    `urls`: same bytes, best first. `fresh`: whom to ask for a link, and for what to send there, in place of a member of `urls`
+    that expires or wants credentials; that member is then only shown.
     `size_bytes`: what the probe said, None if unknown. `resumable`: the server serves ranges; else one
     connection, from the start.
     `etag`: strong one to pin the file with, or None. `modified`: Last-Modified as sent, the pin where there is no ETag.
@@ -37,7 +38,7 @@ class Job:
     resumable: bool = True
     etag: str | None = None
     modified: str | None = None
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    fresh: Mapping[str, Callable[[], Fresh]] = field(default_factory=dict, repr=False)
     connections: int = 16
     most_requests: int | None = None
     checked: bool = False

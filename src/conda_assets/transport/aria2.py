@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from conda_assets.errors import AssetFailed, AssetsError, EngineFailed, NetworkFailed
+from conda_assets.errors import AccessDenied, AssetFailed, AssetsError, DiskRefused, EngineFailed, NetworkFailed, UpstreamChanged
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding, orders
+from conda_assets.transport.broker import Broker, Route
 from conda_assets.transport.daemon import Daemon
 from conda_assets.transport.failures import of_complaints, of_disk, shown_source
 from conda_assets.transport.live import KEYS, Live, Row, pin_of, read_rows
@@ -53,6 +54,7 @@ class Aria2:
         self._binary, self._network, self._scratch, self._stall_s = binary, network, scratch, stall_s
         self._limit_rate, self._inherit, self._files, self._log = limit_rate, inherit_fds, files_at_once, log
         self._daemon: Daemon | None = None
+        self._broker: Broker | None = None
         self._lost: EngineFailed | None = None
         self._version, self._metalink, self._closed = "", True, False
         self._queued: list[Job] = []
@@ -107,6 +109,7 @@ class Aria2:
         if self._daemon is not None:
             self._daemon.stop(idle=idle)
             self._daemon = None
+        self._close_broker()
         (self._scratch / "authorities.pem").unlink(missing_ok=True)
 
     # Handing over
@@ -143,13 +146,15 @@ class Aria2:
             if left is not None and left.complete:
                 return Tiding(job.id, left.size_bytes, left.size_bytes, left.size_bytes, 0, 0.0, 0, done=True)
             length = left.piece_bytes if left else orders.piece_bytes(job, plain=plain)
-            call = orders.order(job, self._network, length=length, plain=plain, metalink=self._ready_daemon_reads_metalink())
+            live = Live(job, "", partial, left.done_bytes if left else 0, plain, self._routes(job))
+            metalink = self._ready_daemon_reads_metalink()
+            call = orders.order(job, self._network, urls=live.urls, length=length, plain=plain, metalink=metalink)
             if left is None and pin.size_bytes is not None:
                 # From the first byte on it is known whose bytes these are.
                 partial.write_journal(Journal(pin, length, empty_bits(pin.size_bytes, length)))
         except OSError as error:
             raise of_disk(job, error) from error
-        return Live(job, "", partial, left.done_bytes if left else 0, plain), call
+        return live, call
 
     def _add(self, ready: Sequence[tuple[Live, Call]]) -> list[Tiding]:
         daemon, tidings = self._running(), []
@@ -157,6 +162,7 @@ class Aria2:
         results = daemon.rpc.calls([call for _, call in ready], repeatable=False)
         for (live, _), result in zip(ready, results, strict=True):
             if isinstance(result, Refused):
+                self._drop(live)
                 error = AssetFailed(live.job.id, f"aria2 does not take the job: {result.said}")
                 tidings.append(live.tiding(error=error))
                 continue
@@ -165,6 +171,22 @@ class Aria2:
             self._live[live.gid] = live
         self._heard_at = time.monotonic()
         return tidings
+
+    def _routes(self, job: Job) -> dict[str, Route]:
+        """The broker's stand-ins for what aria2 must not ask itself."""
+        if job.fresh and self._broker is None:
+            self._broker = Broker(self._network)
+        return {url: self._broker.route(job.id, ask) for url, ask in job.fresh.items()} if self._broker else {}
+
+    def _drop(self, live: Live) -> None:
+        for route in live.routes.values():
+            if self._broker is not None:
+                self._broker.drop(route)
+
+    def _close_broker(self) -> None:
+        if self._broker is not None:
+            self._broker.close()
+            self._broker = None
 
     def _running(self) -> Daemon:
         if self._closed:
@@ -223,6 +245,7 @@ class Aria2:
         )
 
     def _ended(self, live: Live, row: Row) -> Tiding:
+        self._drop(live)
         if row.status == "complete":
             error = _unfinished(live)
             if error is None:
@@ -230,14 +253,16 @@ class Aria2:
                 return live.tiding(done=True)
             return live.tiding(error=error)
         live.keep()
-        if row.code in _STUMBLES and not live.plain:
+        heard = self._daemon.complaints(live.urls, live.said_bytes) if self._daemon else []
+        error = _told_by_broker(live, of_complaints(live.job, [*heard, (row.code, row.said)]))
+        if row.code in _STUMBLES and not live.plain and not isinstance(error, AccessDenied):
             self._plain.update(map(origin_of, live.job.urls))
-        heard = self._daemon.complaints(live.job.urls, live.said_bytes) if self._daemon else []
-        return live.tiding(error=of_complaints(live.job, [*heard, (row.code, row.said)]))
+        return live.tiding(error=error)
 
     def _halt(self, live: Live) -> None:
         """Take a job from aria2; returns when its files are closed and its control file is written."""
         self._live.pop(live.gid, None)
+        self._drop(live)
         self._ask([Call("forceRemove", (live.gid,))])
         deadline = time.monotonic() + _STOP_S
         while time.monotonic() < deadline:
@@ -271,7 +296,15 @@ class Aria2:
         if self._daemon is not None:
             self._daemon.stop()
             self._daemon = None
+        self._close_broker()
         return error
+
+
+def _told_by_broker(live: Live, error: AssetsError) -> AssetsError:
+    """What the broker knows of it: aria2 was only told a status."""
+    if not isinstance(error, AssetFailed) or isinstance(error, (DiskRefused, UpstreamChanged)):
+        return error
+    return next((route.error for route in live.routes.values() if route.error is not None), error)
 
 
 def _unfinished(live: Live) -> AssetsError | None:

@@ -99,7 +99,7 @@ def of_aria2(job: Job, code: int, said: str) -> AssetsError:
     if code == 24:
         return AccessDenied(job.id, f"{where} wants a user and a password (401)")
     if code in _LATER:
-        return NetworkFailed(job.id, f"{where}: {_LATER[code]}")
+        return NetworkFailed(job.id, f"{where}: {_LATER[code]}", cut=code == 6)
     match = _STATUS.search(said)
     if match and match[1] == "416":
         return NetworkFailed(job.id, f"{where} refuses a part of the file (416)")
@@ -123,7 +123,9 @@ def _of_text(job: Job, where: str, code: int, said: str) -> AssetsError:
         return NetworkFailed(job.id, f"{where} does not speak HTTP properly{_reason(said)}")
     if code in (1, 31, 32):
         # A catch-all: resets, ends of file, control files that were damaged meanwhile. Another start looks at the disk anew.
-        return NetworkFailed(job.id, f"{where}: the transfer broke off{_reason(said)}")
+        return NetworkFailed(
+            job.id, f"{where}: the transfer broke off{_reason(said)}", cut="reset by peer" in said or "EOF" in said
+        )
     return AssetFailed(job.id, f"{where}: aria2 gives up with code {code}{_reason(said)}")
 
 

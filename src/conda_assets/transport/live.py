@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from conda_assets.errors import AssetsError
 from conda_assets.transport import Job, Tiding, pieces
+from conda_assets.transport.broker import Route
 from conda_assets.transport.partial import Journal, Partial, Pin
 
 __all__ = ["KEYS", "Live", "Row", "pin_of", "read_rows"]
@@ -80,7 +81,7 @@ def pin_of(job: Job) -> Pin:
 class Live:
     """A job that aria2 has. `before_bytes`: what an earlier run left; `plain`: asked without pipelining.
 
-    `said_bytes`: how much aria2c had said before it got the job.
+    `routes`: what stands in for some of the job's URLs. `said_bytes`: how much aria2c had said before it got the job.
     """
 
     job: Job
@@ -88,11 +89,17 @@ class Live:
     partial: Partial
     before_bytes: int
     plain: bool
+    routes: Mapping[str, Route] = field(default_factory=dict)
     said_bytes: int = 0
     row: Row | None = None
     moved_at: float = field(default_factory=time.monotonic)
     _kept_bits: bytes = b""
     _kept_at: float = 0.0
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """What aria2 asks."""
+        return tuple(self.routes[url].url if url in self.routes else url for url in self.job.urls)
 
     def hear(self, row: Row) -> None:
         """Take in what aria2 says; remembers when the last byte came, and keeps the journal."""

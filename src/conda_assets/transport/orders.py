@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,14 +91,16 @@ def piece_bytes(job: Job, *, plain: bool) -> int:
     return max(length, _PLAIN_PIECE_BYTES) if plain else length
 
 
-def order(job: Job, network: Network, *, length: int, plain: bool, metalink: bool) -> Call:
-    """The call that adds the job. `length`: bytes of a piece; `plain`: no pipelining; `metalink`: this aria2 reads Metalinks.
+def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain: bool, metalink: bool) -> Call:
+    """The call that adds the job. `urls`: what aria2 shall ask, the job's own or a broker's for them.
+
+    `length`: bytes of a piece; `plain`: no pipelining; `metalink`: this aria2 reads Metalinks.
 
     Raises:
-        AssetFailed: a URL or a header that would be read as something else.
+        AssetFailed: a URL that would be read as something else.
         EngineFailed: a proxy that aria2 cannot use.
     """
-    _check(job)
+    _check(job, urls)
     whole = not job.resumable or job.size_bytes is None
     connections = 1 if whole else max(1, min(16, job.connections))
     options: dict[str, object] = {
@@ -110,21 +113,21 @@ def order(job: Job, network: Network, *, length: int, plain: bool, metalink: boo
         "enable-http-pipelining": "false" if whole or plain else "true",
         "continue": "false" if whole else "true",
         "always-resume": "false" if whole else "true",
-        **_proxies(job, network),
+        **_proxies((*job.urls, *urls), network, direct=[urlsplit(url).hostname or "" for url in set(urls) - set(job.urls)]),
     }
-    if headers := [f"{name}: {value}" for name, value in (*job.headers, *_pin(job))]:
-        options["header"] = headers
+    if pin := _pin(job):
+        options["header"] = pin
     if whole or not metalink:
-        return Call("addUri", (list(job.urls), {**options, "out": job.into.name}))
-    return Call("addMetalink", (base64.b64encode(_metalink(job).encode()).decode(), options))
+        return Call("addUri", (list(urls), {**options, "out": job.into.name}))
+    return Call("addMetalink", (base64.b64encode(_metalink(job, urls).encode()).decode(), options))
 
 
-def _metalink(job: Job) -> str:
+def _metalink(job: Job, urls: Sequence[str]) -> str:
     # RFC 5854. The lower the number, the better.
-    urls = "".join(f'<url priority="{n}">{_escaped(url)}</url>' for n, url in enumerate(job.urls, 1))
+    listed = "".join(f'<url priority="{n}">{_escaped(url)}</url>' for n, url in enumerate(urls, 1))
     return (
         '<?xml version="1.0" encoding="UTF-8"?><metalink xmlns="urn:ietf:params:xml:ns:metalink">'
-        f'<file name="{_escaped(job.into.name)}"><size>{job.size_bytes}</size>{urls}</file></metalink>'
+        f'<file name="{_escaped(job.into.name)}"><size>{job.size_bytes}</size>{listed}</file></metalink>'
     )
 
 
@@ -132,7 +135,7 @@ def _escaped(text: str) -> str:
     return text.translate(_XML)
 
 
-def _pin(job: Job) -> list[tuple[str, str]]:
+def _pin(job: Job) -> list[str]:
     """A condition for every request of the transfer, so that a file that is replaced meanwhile is noticed at once.
 
     Mirrors have validators of their own, and a condition that is not theirs would refuse them.
@@ -140,28 +143,26 @@ def _pin(job: Job) -> list[tuple[str, str]]:
     if len(job.urls) != 1:
         return []
     if job.etag:
-        return [("If-Match", job.etag)]
-    return [("If-Unmodified-Since", job.modified)] if job.modified else []
+        return [f"If-Match: {job.etag}"]
+    return [f"If-Unmodified-Since: {job.modified}"] if job.modified else []
 
 
-def _check(job: Job) -> None:
-    for url in job.urls:
+def _check(job: Job, urls: Sequence[str]) -> None:
+    for url in urls:
         # aria2 reads several URLs out of one with spaces or tabs in it.
         if any(ord(sign) <= 32 or ord(sign) == 127 for sign in url) or urlsplit(url).scheme.lower() not in ("http", "https"):
             raise AssetFailed(job.id, "a URL with spaces or control characters, or of another scheme than http and https")
-    for name, value in job.headers:
-        if any(ord(sign) < 32 or ord(sign) == 127 for sign in name + value) or not name or set(name) & set(" :"):
-            raise AssetFailed(job.id, f"a header with control characters: {name!r}")
     if any(ord(sign) < 32 for sign in str(job.into)):
         raise AssetFailed(job.id, "a path with control characters")
 
 
-def _proxies(job: Job, network: Network) -> dict[str, object]:
+def _proxies(urls: Sequence[str], network: Network, direct: list[str]) -> dict[str, object]:
     """The proxy of each scheme, and the hosts to be reached directly; never what aria2 would find by itself."""
     options: dict[str, object] = {"all-proxy": "", "http-proxy": "", "https-proxy": "", "no-proxy": ""}
-    direct = []
-    for url in job.urls:
+    for url in urls:
         parts, proxy = urlsplit(url), proxy_for(url, network.proxies)
+        if parts.hostname in direct or parts.scheme.lower() not in ("http", "https"):
+            continue
         if proxy is None:
             direct.append(parts.hostname or "")
         elif urlsplit(proxy).scheme.lower() not in ("http", "https"):

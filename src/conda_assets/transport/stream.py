@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from conda_assets.errors import AssetFailed, AssetsError, NetworkFailed, NotTheFile, UpstreamChanged
+from conda_assets.model import Fresh
 from conda_assets.transport import Job, Tiding, pieces
 from conda_assets.transport.failures import of_disk
+from conda_assets.transport.lead import Lead
 from conda_assets.transport.live import pin_of
 from conda_assets.transport.partial import Journal, Partial
 from conda_assets.web.failures import is_recoded, of_status, retry_after_s
@@ -151,20 +153,34 @@ class Stream:
         raise next((error for error in errors if error.retryable), errors[0])
 
     def _from(self, url: str, partial: Partial, descriptor: int) -> None:
+        lead = Lead(self.job.fresh.get(url, lambda: Fresh(url)))
+        while True:
+            before = self._at
+            try:
+                return self._once(lead, partial, descriptor)
+            except NetworkFailed as error:
+                # A cut that has brought something is gone on from at once.
+                if not error.cut or not self.job.resumable or self._at <= before or self.stopping.is_set():
+                    raise
+
+    def _once(self, lead: Lead, partial: Partial, descriptor: int) -> None:
         job = self.job
-        secret = dict(job.headers) if url == job.urls[0] else {}
         headers = self._range() if self._at else {}
-        with self.web.get(job.id, url, headers, secret=secret, wire=self.wire) as answer:
+
+        def send(fresh: Fresh) -> Exchange:
+            return self.web.get(job.id, fresh.url, headers, secret=dict(fresh.headers), wire=self.wire)
+
+        with lead.through(send) as answer:
             if answer.status == 416 and headers:
                 # Either the file shrank, or the server refuses ranges: from the start it says which.
                 self._at = 0
-                return self._from(url, partial, descriptor)
+                return self._once(lead, partial, descriptor)
             expected = self._check(answer)
             os.ftruncate(descriptor, self._at)
             self._active = True
             self._write(answer, partial, descriptor)
         if expected is not None and self._at != expected:
-            raise NetworkFailed(job.id, f"{answer.shown} ended after {self._at} of {expected} bytes")
+            raise NetworkFailed(job.id, f"{answer.shown} ended after {self._at} of {expected} bytes", cut=True)
         return None
 
     def _range(self) -> dict[str, str]:

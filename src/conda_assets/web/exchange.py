@@ -21,7 +21,7 @@ from conda_assets.model import shown_url
 from conda_assets.settings import Network
 from conda_assets.web import failures
 from conda_assets.web.reach import authorities, origin_of, proxy_for
-from conda_assets.web.wire import TROUBLE, Adapter, Wire, told_apart
+from conda_assets.web.wire import CUT, TROUBLE, Adapter, Wire, told_apart
 
 __all__ = ["Exchange", "Web"]
 
@@ -237,4 +237,4 @@ def _mapped(asset: str, url: str, error: Exception) -> AssetFailed:
         return failures.of_tls(asset, urlsplit(url).hostname or "", error)
     if kind == "url":
         return AssetFailed(asset, f"{shown_url(url)} cannot be asked for: {detail}")
-    return NetworkFailed(asset, f"{shown_url(url)}: {detail}")
+    return NetworkFailed(asset, f"{shown_url(url)}: {detail}", cut=detail == CUT)

@@ -23,11 +23,13 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-__all__ = ["TROUBLE", "Adapter", "Wire", "told_apart"]
+__all__ = ["CUT", "TROUBLE", "Adapter", "Wire", "told_apart"]
 
 #: Everything that an exchange may end with; requests passes some of it on as it is.
 TROUBLE = (requests.RequestException, HTTPError, http.client.HTTPException, OSError, UnicodeError)
 
+#: The clause for a connection that ended in the middle of an answer.
+CUT = "the connection was cut"
 _INVALID = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidHeader,
@@ -173,7 +175,7 @@ def _clause(error: Exception) -> str:
         return at_proxy + "silent for too long"
     if _inside(error, http.client.LineTooLong) is not None:
         return at_proxy + "sends a header without end"
-    return at_proxy + "the connection was cut"
+    return at_proxy + CUT
 
 
 def _inside(error: BaseException, kind: type[BaseException]) -> BaseException | None:
