@@ -24,6 +24,7 @@ __all__ = ["main", "run"]
 # with nothing to do should not pay.
 _VERBS = {
     "add": ("edits", "run_add"),
+    "adopt": ("bundles", "run_adopt"),
     "create": ("environments", "run_create"),
     "fetch": ("files", "run_fetch"),
     "import": ("edits", "run_import"),

@@ -36,6 +36,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _add(verbs)
     _remove(verbs)
     _import(verbs)
+    _adopt(verbs)
     _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
     _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
 
@@ -275,6 +276,19 @@ def _import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--group", action="append", default=[], metavar="G", help="put all of them into this group")
     parser.add_argument("--print", action="store_true", help="print an assets section, change no file")
     _dry_run(parser)
+
+
+def _adopt(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "adopt",
+        "take files that are on this disk into the store, by their hash; the originals stay",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets adopt ~/.cache/huggingface/hub\n  conda assets adopt /data/old ~/Downloads/w.bin",
+    )
+    parser.add_argument("path", nargs="+", metavar="PATH", help="file or folder; folders are searched")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
 
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:
