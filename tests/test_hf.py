@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, AssetFailed, AssetsError, NetworkFailed, NoSource, NotThere, Offline
 from conda_assets.model import State
 from conda_assets.sources.asking import Answer
-from conda_assets.sources.hf import _size
+from conda_assets.sources.hf import _said
 from conda_assets.sources.hub import Hub as Machine
 from conda_assets.sources.hub import read_hub, read_place
 from lab import Lab
@@ -232,8 +233,41 @@ def test_nothing_that_matches_is_told_with_what_is_there(hub: Hub) -> None:
 def test_a_tree_is_read_as_the_hub_sends_it(hub: Hub) -> None:
     tree = json.loads((DATA / "tree.json").read_text())
     hub.world.route(f"/api/models/{REPO}/tree/{COMMIT}", lambda request, body: _json(tree))
+    hub.add(".gitattributes", plain=True)
     found = Publisher("", "").expand(f"hf://{REPO}")
     assert [path for path, _ in found] == [".gitattributes", "config.json", "flax_model.msgpack", "merges.txt", "onnx/vocab.json"]
+    sha256 = "d88b0d6a6ff9c3f8151f9d3228f57092aaea997f09af009eefd7373a77b5abb9"
+    said = {path: Publisher(url, "").probe() for path, url in found}
+    assert (said["flax_model.msgpack"].size_bytes, said["flax_model.msgpack"].digest) == (497764107, Digest("sha256", sha256))
+    assert (said["config.json"].size_bytes, said["config.json"].digest, said["config.json"].vouched_by) == (554, None, "")
+
+
+def test_the_files_of_a_pattern_are_described_by_its_list(hub: Hub) -> None:
+    hub.page = 1000
+    for number in range(2500):
+        hub.files[f"{number:04}.bin"] = b"x" * number
+    hub.add("0000.bin", b"")
+    found = Publisher("", "").expand(f"hf://{REPO}")
+    sizes = [Publisher(url, "").probe().size_bytes for _, url in found]
+    assert sizes == list(range(2500))
+    # The commit, three pages, and whether one of them may be had.
+    assert len(hub.world.server.requests) == 5
+
+
+def test_a_list_that_may_be_read_is_no_leave_to_read_the_files(hub: Hub) -> None:
+    hub.files["model.bin"] = BODY
+    hub.refuse("model.bin", "GatedRepo", COMMIT, 401)
+    with pytest.raises(AccessDenied, match="is gated"):
+        Publisher("", "").expand(f"hf://{REPO}/*.bin")
+
+
+def test_a_new_name_of_a_repository_is_followed_with_the_token(hub: Hub) -> None:
+    hub.world.setenv("HF_TOKEN", CANARY)
+    hub.add("model.bin")
+    moved = f"/{REPO}/resolve/main/model.bin"
+    hub.world.route("/gpt2/resolve/main/model.bin", lambda request, body: (307, {"Location": moved}, b""))
+    assert Publisher("hf://gpt2/model.bin", "").probe().digest == DIGEST
+    assert hub.world.server.seen(moved)[0].headers["authorization"] == f"Bearer {CANARY}"
 
 
 def test_an_answer_in_another_form_is_told_and_not_a_crash(hub: Hub) -> None:
@@ -252,9 +286,9 @@ def test_pages_are_not_followed_to_another_host(hub: Hub) -> None:
 
 
 def test_a_size_is_a_number_or_unknown() -> None:
-    assert _size(Answer(200, "", {"Content-Length": "12"}, b"")) == 12
-    assert _size(Answer(302, "", {"Content-Length": "12"}, b"")) is None
-    assert _size(Answer(302, "", {"X-Linked-Size": "²"}, b"")) is None
+    assert _said(Answer(200, "", {"Content-Length": "12"}, b"")).size_bytes == 12
+    assert _said(Answer(302, "", {"Content-Length": "12"}, b"")).size_bytes is None
+    assert _said(Answer(302, "", {"X-Linked-Size": "²"}, b"")).size_bytes is None
 
 
 def test_a_public_file_is_synced(hub: Hub, tmp_path: Path) -> None:

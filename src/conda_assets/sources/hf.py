@@ -1,36 +1,31 @@
 """Files on the Hugging Face Hub: their sha256 and size before the first byte, pinned to a commit.
 
-    HEAD  <endpoint>/<repo>/resolve/<revision>/<path>          X-Repo-Commit, X-Linked-Size, X-Linked-Etag; leads to a signed URL
-    GET   <endpoint>/api/<kind>/<repo>/revision/<revision>     the commit of a branch or a tag
-    GET   <endpoint>/api/<kind>/<repo>/tree/<commit>/<folder>  its files, 1,000 a page
+    HEAD <endpoint>/<repo>/resolve/<revision>/<path>    X-Repo-Commit, X-Linked-Size, X-Linked-Etag; leads to a signed URL
 
-Source: https://huggingface.co/docs/hub/api and `get_hf_file_metadata`, `list_repo_tree` of huggingface_hub.
+The files of a pattern are described by the list that it is expanded with (`hf_listing`).
+Source: `get_hf_file_metadata` of huggingface_hub; https://huggingface.co/docs/hub/storage-limits
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from urllib.parse import quote
 
 from conda_assets.digest import Digest
-from conda_assets.errors import AssetFailed, NoSource, NotThere, Offline, SizeMismatch
+from conda_assets.errors import NoSource, NotThere, Offline, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_size
 from conda_assets.settings import Network
-from conda_assets.sources.asking import Answer, ask, ask_pages, bearer, understood
+from conda_assets.sources.asking import Answer, ask, bearer
 from conda_assets.sources.hf_failures import failure
+from conda_assets.sources.hf_listing import COMMIT, SHA256, File, commit_of, files_of, lengthened, remembered
 from conda_assets.sources.hub import Hub, Place, read_hub, read_place
 from conda_assets.sources.patterns import fixed_folder, matching
 from conda_assets.sources.signed import good_for_s
 
 __all__ = ["expand", "is_pattern", "probe"]
 
-_SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
-_COMMIT = re.compile("[0-9a-f]{40}")
-_SHORT_COMMIT = re.compile("[0-9a-f]{7,39}")
 # Above it the Hub does not promise to answer without Xet: huggingface_hub gives up there (MAX_HTTP_DOWNLOAD_SIZE), the servers
 # still do up to some 400 GB. Source: https://github.com/huggingface/huggingface_hub/issues/4330
 _HTTP_BYTES = 50 * 10**9
@@ -45,33 +40,13 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
     """
     place, hub = read_place(asset.name, url), _hub(asset.name)
     secret = {**bearer(hub.token), **asset.headers}
+    if (file := remembered(place, hub)) is not None:
+        return _locked(asset, url, (place, hub), file, resumable=file.digest is not None, network=network)
     answer, place = _resolve(asset.name, place, hub, network, secret)
     commit = answer.headers.get("X-Repo-Commit", "")
-    pinned = replace(place, revision=commit) if _COMMIT.fullmatch(commit) else place
-    final_url = f"{hub.endpoint}/{pinned.resolve}"
-    size_bytes = _size(answer)
-    if size_bytes is not None and not asset.fits(size_bytes):
-        raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, final_url)
-    if size_bytes is not None and size_bytes > _HTTP_BYTES:
-        _check_served(asset.name, pinned, size_bytes, network, (final_url, secret))
-    # Only files in LFS or Xet have it. The ETag of a small one is git's blob hash, the sha1 of a header and the bytes: no tool
-    # that hashes a file finds it, and sha1 is no proof anyway. Those are trusted on the first download.
-    linked = _SHA256.fullmatch(answer.headers.get("X-Linked-Etag", "").strip())
-    return Locked(
-        asset=asset,
-        url=url,
-        final_url=final_url,
-        size_bytes=size_bytes,
-        etag=None,
-        modified=None,
-        resumable=answer.leads_to is not None or answer.headers.get("Accept-Ranges", "").strip().lower() == "bytes",
-        same_host=False,
-        digest=Digest("sha256", linked[1]) if linked else None,
-        vouched_by="Hugging Face" if linked else "",
-        revision=pinned.revision,
-        pinned_url=pinned.url,
-        fresh=partial(_fresh, asset, pinned, network) if secret else None,
-    )
+    pinned = replace(place, revision=commit) if COMMIT.fullmatch(commit) else place
+    resumable = answer.leads_to is not None or answer.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+    return _locked(asset, url, (pinned, hub), _said(answer), resumable=resumable, network=network)
 
 
 def is_pattern(url: str) -> bool:
@@ -89,15 +64,47 @@ def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], .
     """
     place, hub = read_place(asset.name, url), _hub(asset.name)
     secret = {**bearer(hub.token), **asset.headers}
-    pinned = replace(place, revision=_commit(asset.name, place, hub, network, secret))
+    pinned = replace(place, revision=commit_of(asset.name, place, hub, network, secret))
     folder = fixed_folder(place.path)
-    paths = _files(asset.name, replace(pinned, path=folder), hub, network, secret)
+    paths = list(files_of(asset.name, replace(pinned, path=folder), hub, network, secret))
     found = matching(asset.name, "Hugging Face", place.path, paths)
-    if not found:
+    if found:  # everybody may list what is gated
+        _resolve(asset.name, replace(pinned, path=found[0][1]), hub, network, secret)
+    else:
         there = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
         where = f"{place.page}@{place.revision}/{folder}"
         raise NotThere(asset.name, f"nothing in {where} matches {place.path or '**'}", f"it has {there or 'no files'}")
     return tuple((relative, replace(pinned, path=path).url) for relative, path in found)
+
+
+def _locked(asset: Asset, url: str, at: tuple[Place, Hub], file: File, *, resumable: bool, network: Network) -> Locked:
+    """The record of a file at a commit.
+
+    Raises:
+        SizeMismatch, NoSource: as `probe`.
+    """
+    pinned, hub = at
+    final_url, size_bytes = f"{hub.endpoint}/{pinned.resolve}", file.size_bytes
+    secret = {**bearer(hub.token), **asset.headers}
+    if size_bytes is not None and not asset.fits(size_bytes):
+        raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, final_url)
+    if size_bytes is not None and size_bytes > _HTTP_BYTES:
+        _check_served(asset.name, pinned, size_bytes, network, (final_url, secret))
+    return Locked(
+        asset=asset,
+        url=url,
+        final_url=final_url,
+        size_bytes=size_bytes,
+        etag=None,
+        modified=None,
+        resumable=resumable,
+        same_host=False,
+        digest=file.digest,
+        vouched_by="Hugging Face" if file.digest else "",
+        revision=pinned.revision,
+        pinned_url=pinned.url,
+        fresh=partial(_fresh, asset, pinned, network) if secret else None,
+    )
 
 
 def _hub(asset: str) -> Hub:
@@ -126,14 +133,22 @@ def _resolve(
     answer = ask(asset, url, network, ranged, secret=secret, method=method, abroad=False)
     if answer.leads_to is not None or answer.status in (200, 206):
         return answer, place
-    if answer.headers.get("X-Error-Code") == "RevisionNotFound" and (commit := _lengthened(asset, place, hub, network, secret)):
+    if answer.headers.get("X-Error-Code") == "RevisionNotFound" and (commit := lengthened(asset, place, hub, network, secret)):
         return _resolve(asset, replace(place, revision=commit), hub, network, secret, method=method)
     raise failure(asset, place, hub, network, answer)
 
 
-def _size(answer: Answer) -> int | None:
+def _said(answer: Answer) -> File:
+    """What a header says of the file.
+
+    Only files in LFS or Xet have a sha256 there. The ETag of a small one is git's blob hash, the sha1 of a header and the bytes:
+    no tool that hashes a file finds it, and sha1 is no proof anyway. Those are trusted on the first download.
+    """
     text = answer.headers.get("X-Linked-Size") or (answer.headers.get("Content-Length") if answer.status == 200 else None) or ""
-    return int(text) if text.isascii() and text.isdigit() else None
+    linked = answer.headers.get("X-Linked-Etag", "").strip().strip('"')
+    return File(
+        int(text) if text.isascii() and text.isdigit() else None, Digest("sha256", linked) if SHA256.fullmatch(linked) else None
+    )
 
 
 def _check_served(asset: str, place: Place, size_bytes: int, network: Network, asked: tuple[str, Mapping[str, str]]) -> None:
@@ -159,46 +174,3 @@ def _fresh(asset: Asset, place: Place, network: Network) -> Fresh:
     if answer.leads_to is not None:
         return Fresh(answer.leads_to, (), good_for_s(answer.leads_to))
     return Fresh(f"{hub.endpoint}/{place.resolve}", tuple(secret.items()))
-
-
-def _commit(asset: str, place: Place, hub: Hub, network: Network, secret: Mapping[str, str]) -> str:
-    if _COMMIT.fullmatch(place.revision):
-        return place.revision
-    url = f"{hub.endpoint}/{place.api('revision')}/{quote(place.revision, safe='')}"
-    answer = ask(asset, url, network, secret=secret)
-    if answer.status != 200:
-        if commit := _lengthened(asset, place, hub, network, secret):
-            return commit
-        raise failure(asset, place, hub, network, answer)
-    with understood(asset, answer) as said:
-        if _COMMIT.fullmatch(said["sha"]):
-            return str(said["sha"])
-    raise AssetFailed(asset, f"{answer.shown} names no commit")
-
-
-def _lengthened(asset: str, place: Place, hub: Hub, network: Network, secret: Mapping[str, str]) -> str | None:
-    """The commit that a short one means, looked for on the main branch; the Hub itself takes whole ones only."""
-    if not _SHORT_COMMIT.fullmatch(place.revision):
-        return None
-    first = ask(asset, f"{hub.endpoint}/{place.api('commits')}/main", network, secret=secret)
-    for answer in ask_pages(asset, first, network, secret=secret):
-        if answer.status != 200:
-            return None
-        with understood(asset, answer) as said:
-            found = {commit["id"] for commit in said if commit["id"].startswith(place.revision)}
-        if found:
-            return str(found.pop()) if len(found) == 1 else None
-    return None
-
-
-def _files(asset: str, place: Place, hub: Hub, network: Network, secret: Mapping[str, str]) -> list[str]:
-    """The paths of all files below a folder."""
-    folder = f"/{quote(place.path.rstrip('/'), safe='')}" if place.path else ""
-    first = ask(asset, f"{hub.endpoint}/{place.api('tree')}/{place.revision}{folder}?recursive=true", network, secret=secret)
-    paths: list[str] = []
-    for answer in ask_pages(asset, first, network, secret=secret):
-        if answer.status != 200:
-            raise failure(asset, place, hub, network, answer)
-        with understood(asset, answer) as said:
-            paths += [str(each["path"]) for each in said if each["type"] == "file"]
-    return paths
