@@ -14,7 +14,7 @@ from conda_assets.activation import set_by_user
 from conda_assets.api.engine import make_transport
 from conda_assets.api.pinning import check_vouched, name_lock
 from conda_assets.api.placing import Ledger, place_of, still_stands
-from conda_assets.api.unpacking import Beside
+from conda_assets.api.unpacking import Beside, check_archive
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, HashRequired, Offline, UnknownAsset, UsageError
 from conda_assets.events import Event, Failed, Finished, Observer, Planned, nobody
@@ -241,6 +241,12 @@ class _Sync:
         ledger = self._ledger
 
         def unpack() -> None:
+            try:
+                if arrival is None:
+                    check_archive(asset, stored, self._store, self._beside.watch)
+            except AssetsError as error:
+                self._fail(asset, error)
+                return
             self._put(asset, stored, since, arrival=arrival)
             ledger.save(now=False)
 

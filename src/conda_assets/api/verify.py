@@ -55,7 +55,7 @@ def set_damaged_aside(target: Target, settings: Settings, report: Report) -> Non
     placed = read_receipt(target.prefix)
     for row in report.outcomes:
         line = placed.get(row.name)
-        if line is None or not (row.state is Health.DAMAGED or (row.state is Health.MISSING and line.unpack)):
+        if line is None or row.state is not Health.DAMAGED:
             continue
         stored = store.find(Digest("sha256", line.sha256))
         if stored is not None and _digest(stored.path) != line.sha256:
