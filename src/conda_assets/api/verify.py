@@ -31,7 +31,7 @@ def verify(target: Target, *, only: Collection[str] = (), watch: Observer = nobo
 
     `only`: names, empty for all; those that the receipt lacks are passed over.
     """
-    placed = {name: line for name, line in read_receipt(target.prefix).items() if not only or name in only}
+    placed = {name: line for name, line in read_receipt(target.prefix).items() if not only or name in only or line.owner in only}
     rows = {row.name: row for row in health(target).outcomes if row.name in placed}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="verify") as workers:
         present = [name for name, row in rows.items() if row.state is not Health.MISSING]
