@@ -289,3 +289,18 @@ def test_a_lock_downloads_nothing_that_a_list_vouches_for(server: Server, tmp_pa
     assert Virtual(5_000_000).sha256 in lock
     assert "SHA256SUMS beside the file" in lock
     assert server.sent("/d/w.bin") <= 10
+
+
+def test_a_mirror_that_the_server_names_brings_the_file_when_the_server_does_not(server: Server, tmp_path: Path) -> None:
+    content = Virtual(3_000_000)
+    with Server() as mirror:
+        said = {
+            "Digest": f"SHA-256={b64(Digest('sha256', content.sha256))}",
+            "Link": f"<{mirror.add('/w.bin', content)}>; rel=duplicate",
+        }
+        url = server.add("/w.bin", content, headers=said, status=404, spare_probe=True)
+        lab = Lab(tmp_path)
+        lab.write([{"name": "weights", "url": url}])
+        (row,) = lab.sync().outcomes
+        assert (row.error, row.state, row.sha256) == (None, State.FETCHED, content.sha256)
+        assert mirror.sent("/w.bin") >= content.size

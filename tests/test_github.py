@@ -205,3 +205,14 @@ def test_a_public_file_is_synced(github: GitHub, tmp_path: Path) -> None:
     (row,) = lab.sync().outcomes
     assert (row.error, row.state, row.sha256) == (None, State.FETCHED, DIGEST.hex)
     assert lab.placed("weights").read_bytes() == BODY
+
+
+def test_a_private_file_is_synced_and_the_token_stays_with_github(github: GitHub, tmp_path: Path) -> None:
+    github.world.setenv("GITHUB_TOKEN", CANARY)
+    github.private = True
+    lab = Lab(tmp_path)
+    lab.write([{"name": "weights", "url": github.add("weights.bin")}])
+    (row,) = lab.sync().outcomes
+    assert (row.error, row.state, row.sha256) == (None, State.FETCHED, DIGEST.hex)
+    assert [request for request in github.world.elsewhere.requests if CANARY in str(request)] == []
+    assert CANARY not in repr(lab.seen) + repr(row)

@@ -297,3 +297,17 @@ def test_a_public_file_is_synced(hub: Hub, tmp_path: Path) -> None:
     (row,) = lab.sync().outcomes
     assert (row.error, row.state, row.sha256) == (None, State.FETCHED, DIGEST.hex)
     assert lab.placed("m.safetensors").read_bytes() == BODY
+
+
+def test_a_private_file_is_synced_and_the_token_stays_with_the_hub(hub: Hub, tmp_path: Path) -> None:
+    hub.world.setenv("HF_TOKEN", CANARY)
+    hub.private = True
+    lab = Lab(tmp_path)
+    lab.write(
+        [{"name": "weights", "url": hub.add("model.safetensors")}, {"name": "config", "url": hub.add("c.json", plain=True)}]
+    )
+    rows = lab.sync().outcomes
+    assert [(row.error, row.state, row.sha256) for row in rows] == [(None, State.FETCHED, DIGEST.hex)] * 2
+    assert lab.placed("weights").read_bytes() == BODY
+    assert [request for request in hub.world.elsewhere.requests if CANARY in str(request)] == []
+    assert CANARY not in repr(lab.seen) + repr(rows)
