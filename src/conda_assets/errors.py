@@ -344,7 +344,9 @@ class AccessDenied(AssetFailed):
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        usual = f"give `{self.asset}` a `headers:` entry such as `Authorization: Bearer ${{TOKEN}}`"
+        usual = (
+            f"give `{self.asset}` a `headers:` entry such as `Authorization: Bearer ${{TOKEN}}`, or its host a line in `~/.netrc`"
+        )
         return (Hint(self.fix or usual, "credentials"),)
 
 

@@ -17,7 +17,7 @@ from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
 from conda_assets.version import __version__
 
-__all__ = ["Network", "Settings", "load", "native_subdir", "parse_rate"]
+__all__ = ["Network", "Settings", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]
 
 # What of a .condarc concerns us; files without any of these words are not parsed.
 _KEYS = (
@@ -111,14 +111,14 @@ def load(*, environ: Mapping[str, str], conda: Mapping[str, object] | None = Non
     Raises:
         UsageError: a value of the wrong kind, with where it comes from.
     """
-    root = _root_prefix(environ, conda)
+    root = root_prefix(environ, conda)
     said = _Said(environ)
     if conda is None:
-        for origin, content in read_condarcs(environ, root, _home(environ), _KEYS):
+        for origin, content in read_condarcs(environ, root, home_of(environ), _KEYS):
             said.add(origin, content)
     else:
         said.add("conda", conda)
-    home = _home(environ)
+    home = home_of(environ)
     subdir = said.text("subdir") or native_subdir()
     return Settings(
         stores=_stores(said, home),
@@ -258,11 +258,13 @@ def _user_agent() -> str:
     return f"conda-assets/{__version__} ({platform.system()}; {platform.machine()})"
 
 
-def _home(environ: Mapping[str, str]) -> Path:
+def home_of(environ: Mapping[str, str]) -> Path:
+    """The user's home."""
     return Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
 
 
-def _root_prefix(environ: Mapping[str, str], conda: Mapping[str, object] | None) -> Path | None:
+def root_prefix(environ: Mapping[str, str], conda: Mapping[str, object] | None = None) -> Path | None:
+    """conda's own prefix, as far as conda or the environment says."""
     if conda is not None and conda.get("root_prefix"):
         return Path(str(conda["root_prefix"]))
     for name in ("CONDA_ROOT", "CONDA_ROOT_PREFIX", "MAMBA_ROOT_PREFIX"):

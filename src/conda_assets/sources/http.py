@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from conda_assets.errors import AssetFailed, FileMissing, NotTheFile, SizeMismatch
-from conda_assets.model import Asset, Locked, last_part, shown_url
+from conda_assets.model import Asset, Fresh, Locked, last_part, shown_url
 from conda_assets.settings import Network
 from conda_assets.sources.asking import ask, body_of, links_of, web_of
 from conda_assets.sources.checksums import beside, of_headers, strongest
 from conda_assets.sources.metalink import MEDIA_TYPE, of_name, read_metalink
+from conda_assets.web.credentials import credentials_for
 from conda_assets.web.failures import is_recoded, of_status, retry_after_s
 from conda_assets.web.reach import origin_of
 
@@ -52,14 +53,19 @@ class _Said:
 def probe(asset: Asset, url: str, network: Network) -> Locked:
     """Ask for the first byte and read what is said of the rest; safe for several threads, which share connections.
 
-    The asset's headers go to the origin of its `url` only, and no further than its first redirect elsewhere.
+    The asset's headers go to the origin of its `url` only, and no further than its first redirect elsewhere. Without an
+    Authorization of its own it gets what this machine knows for that host.
 
     Raises:
         NotThere, AccessDenied, NotTheFile, SizeMismatch, InsecureRedirect, TlsFailed: for good.
         NetworkFailed: worth another try; with what the server asked for in Retry-After.
     """
     secret = _secret(asset) if origin_of(url) == origin_of(asset.url) else {}
-    answer, said = _ask(web_of(network), asset, url, secret)
+    known = None if any(name.lower() == "authorization" for name in secret) else credentials_for(url)
+    if known is not None:
+        known = Fresh(known.url, (*secret.items(), *known.headers))
+    asked = known or Fresh(url, tuple(secret.items()))
+    answer, said = _ask(web_of(network), asset, asked.url, dict(asked.headers))
     headers = answer.headers
     _check_content(asset, answer, said)
     size_bytes = said.size_bytes
@@ -70,7 +76,8 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
     return Locked(
         asset=asset,
         url=url,
-        final_url=answer.url,
+        # A token in the URL is for nobody's eyes.
+        final_url=url if known else answer.url,
         size_bytes=size_bytes,
         # A weak one allows other bytes. Source: RFC 9110, 8.8.1.
         etag=etag if len(etag) > 2 and etag[0] == etag[-1] == '"' else None,
@@ -81,6 +88,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         vouched_by=vouched_by,
         # Mirrors are not believed, they are held against the digest.
         also_at=_duplicates(answer) if digest or asset.digest else (),
+        fresh=(lambda: known) if known else None,
     )
 
 
@@ -89,9 +97,11 @@ def vouch(asset: Asset, locked: Locked, network: Network) -> Locked:
 
     What cannot be read vouches for nothing: the same record comes back then.
     """
-    secret = _secret(asset) if origin_of(locked.url) == origin_of(asset.url) else {}
+    own = _secret(asset) if origin_of(locked.url) == origin_of(asset.url) else {}
+    asked = locked.fresh() if locked.fresh else Fresh(locked.url, tuple(own.items()))
+    secret = dict(asked.headers)
     with suppress(AssetFailed, ValueError):
-        answer, _ = _ask(web_of(network), asset, locked.url, secret)
+        answer, _ = _ask(web_of(network), asset, asked.url, secret)
         described = next((url for url, said in links_of(answer) if _describes(said)), None)
         if described is not None:
             mine = secret if origin_of(described) == origin_of(locked.url) else {}
