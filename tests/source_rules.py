@@ -34,6 +34,7 @@ PUBLISHERS = (
     "github",
     "hf",
     "http",
+    "oci",
 )
 
 BODY = b"weights \x00\x01\xff\n" * 5000

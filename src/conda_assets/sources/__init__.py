@@ -29,6 +29,7 @@ _OURS = {
     "hf": "hf",
     "http": "http",
     "https": "http",
+    "oci": "oci",
 }
 
 
