@@ -31,6 +31,13 @@
     ├── EngineFailed             1    aria2c does not start or answer
     ├── StoreFailed              1    the store cannot be used
     ├── BootstrapFailed          1    the embedded engine could not make the environment
+    ├── CentreRefused            2    the download centre does not do what it was asked for
+    │   ├── NotSignedIn          2    401: no token, no session, or a wrong one
+    │   ├── NotAllowed           2    403: signed in, but not for this
+    │   ├── NotFound             2    404: no such job, user, token or file
+    │   ├── OutOfTurn            2    409: not in the state that this needs
+    │   ├── OverQuota            2    403: more bytes than the person may ask for
+    │   └── TooOften             2    429: too many wrong passwords or tokens
     └── Interrupted            130    Ctrl-C
 
 An error is a fact: typed fields, a stable `code`, an `exit_code`; the sentence, the hints and the JSON come from them.
@@ -48,6 +55,7 @@ __all__ = [
     "AssetFailed",
     "AssetsError",
     "BootstrapFailed",
+    "CentreRefused",
     "DigestMismatch",
     "DiskFull",
     "DiskRefused",
@@ -64,14 +72,20 @@ __all__ = [
     "LockStale",
     "NetworkFailed",
     "NoSource",
+    "NotAllowed",
     "NotAnArchive",
+    "NotFound",
+    "NotSignedIn",
     "NotTheFile",
     "NotThere",
     "Offline",
+    "OutOfTurn",
+    "OverQuota",
     "SizeMismatch",
     "SpecInvalid",
     "StoreFailed",
     "TlsFailed",
+    "TooOften",
     "UnknownAsset",
     "UnsafePath",
     "UpstreamChanged",
@@ -585,6 +599,74 @@ class BootstrapFailed(AssetsError):
     @property
     def hints(self) -> tuple[Hint, ...]:
         return (Hint(self.hint),) if self.hint else ()
+
+
+@dataclass(eq=False)
+class CentreRefused(AssetsError):
+    """The download centre does not do what it was asked for. `status`: HTTP's."""
+
+    said: str
+    hint: str = ""
+    code: ClassVar[str] = "refused"
+    exit_code: ClassVar[int] = 2
+    status: ClassVar[int] = 400
+
+    @property
+    def message(self) -> str:
+        return self.said
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(self.hint),) if self.hint else ()
+
+
+@dataclass(eq=False)
+class NotSignedIn(CentreRefused):
+    """No token, no session, or a wrong one."""
+
+    code: ClassVar[str] = "not_signed_in"
+    status: ClassVar[int] = 401
+
+
+@dataclass(eq=False)
+class NotAllowed(CentreRefused):
+    """Signed in, but not for this."""
+
+    code: ClassVar[str] = "not_allowed"
+    status: ClassVar[int] = 403
+
+
+@dataclass(eq=False)
+class NotFound(CentreRefused):
+    """No such job, user, token or file."""
+
+    code: ClassVar[str] = "unknown_here"
+    status: ClassVar[int] = 404
+
+
+@dataclass(eq=False)
+class OutOfTurn(CentreRefused):
+    """Not in the state that this needs."""
+
+    code: ClassVar[str] = "out_of_turn"
+    status: ClassVar[int] = 409
+
+
+@dataclass(eq=False)
+class OverQuota(CentreRefused):
+    """More bytes than the person may ask for."""
+
+    code: ClassVar[str] = "over_quota"
+    status: ClassVar[int] = 403
+
+
+@dataclass(eq=False)
+class TooOften(CentreRefused):
+    """Too many wrong passwords or tokens. `after_s`: until the next one is looked at."""
+
+    after_s: int = 60
+    code: ClassVar[str] = "too_often"
+    status: ClassVar[int] = 429
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +55,8 @@ class Network:
 
     `verify`: True (system's authorities), False, or the path of a CA file or folder. `proxies`: scheme or scheme://host
     → proxy URL, as requests and conda's `proxy_servers` have them; the key `no_proxy` lists hosts to reach directly.
-    Times in seconds.
+    `admit`: the proxy is a guard of ours, which connects to every port (CONNECT) but to no private address; this tells it a
+    port of this machine that is ours as well. Times in seconds.
     """
 
     verify: bool | str = True
@@ -64,6 +65,7 @@ class Network:
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 20.0
     user_agent: str = "conda-assets"
+    admit: Callable[[int], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _VERBS = {
     "path": ("looks", "run_path"),
     "remove": ("edits", "run_remove"),
     "schema": ("looks", "run_schema"),
+    "serve": ("serving", "run_serve"),
     "setup": ("environments", "run_setup"),
     "status": ("looks", "run_status"),
     "sync": ("files", "run_sync"),

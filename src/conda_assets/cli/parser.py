@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from conda_assets.cli.serve_flags import EXAMPLES, add_flags
 from conda_assets.errors import UsageError
 from conda_assets.model import ENGINES
 from conda_assets.version import __version__
@@ -37,6 +38,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _remove(verbs)
     _import(verbs)
     _adopt(verbs)
+    _serve(verbs)
     _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
     _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
 
@@ -289,6 +291,11 @@ def _adopt(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("path", nargs="+", metavar="PATH", help="file or folder; folders are searched")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
+
+
+def _serve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    words = "run the download centre: a page, a queue and a cache that a lab shares"
+    add_flags(_verb(verbs, "serve", words, where=False, examples=EXAMPLES))
 
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:

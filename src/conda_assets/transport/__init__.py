@@ -50,7 +50,7 @@ class Tiding:
 
     `front_bytes`: the file is complete and final up to here (what a hash may follow). `fetched_bytes`: came over the network in
     this run. `done`: all bytes are in `into` and nobody writes it any more. `error`: the job has ended without success;
-    progress is kept.
+    progress is kept. `bits`: one bit a piece of `piece_bytes`, highest bit first, set where the piece is there; empty if unknown.
     """
 
     id: str
@@ -62,6 +62,8 @@ class Tiding:
     connections: int
     done: bool = False
     error: AssetsError | None = None
+    bits: bytes = field(default=b"", repr=False)
+    piece_bytes: int = 0
 
 
 class Transport(Protocol):
@@ -83,6 +85,9 @@ class Transport(Protocol):
 
     def stop(self, job_id: str) -> None:
         """End one transfer, keep what has arrived in a form that resumes; returns when nobody writes the file any more."""
+
+    def limit(self, bytes_per_s: int | None) -> None:
+        """How fast all transfers together may be from now on; None for no limit."""
 
     def close(self) -> None:
         """End everything, keep partial files; returns when no process or thread of ours writes any more. Safe to call twice."""

@@ -100,6 +100,12 @@ class Aria2:
         if live is not None:
             self._halt(live)
 
+    def limit(self, bytes_per_s: int | None) -> None:
+        """See `Transport`."""
+        self._limit_rate = bytes_per_s
+        if self._daemon is not None:
+            self._ask([Call("changeGlobalOption", (orders.pace(bytes_per_s),))])
+
     def close(self) -> None:
         """See `Transport`."""
         idle = not self._live
@@ -176,6 +182,8 @@ class Aria2:
         """The broker's stand-ins for what aria2 must not ask itself."""
         if job.fresh and self._broker is None:
             self._broker = Broker(self._network)
+            if self._network.admit is not None:
+                self._network.admit(self._broker.port)
         return {url: self._broker.route(job.id, ask) for url, ask in job.fresh.items()} if self._broker else {}
 
     def _drop(self, live: Live) -> None:

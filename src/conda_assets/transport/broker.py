@@ -77,6 +77,11 @@ class Broker:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), name="broker", daemon=True)
         self._thread.start()
 
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return int(self._server.server_address[1])
+
     def route(self, job_id: str, ask: Callable[[], Fresh]) -> Route:
         """A URL that leads where `ask` says, until it is dropped."""
         nonce = secrets.token_hex(16)

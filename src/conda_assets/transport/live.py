@@ -143,4 +143,6 @@ class Live:
             connections=0 if done or error else row.connections,
             done=done,
             error=error,
+            bits=row.bits,
+            piece_bytes=row.piece_bytes,
         )

@@ -139,6 +139,9 @@ class Copier:
             if copy.started and not copy.ended.wait(_STOP_S):
                 raise EngineFailed(f"a copy does not end within {_STOP_S:.0f} s")
 
+    def limit(self, bytes_per_s: int | None) -> None:
+        """Nothing: a limit is for the network."""
+
     def close(self) -> None:
         """See `Transport`."""
         copies, self._copies = self._copies, {}
@@ -182,6 +185,10 @@ class ByScheme:
         """See `Transport`."""
         self._local.stop(job_id)
         self._network.stop(job_id)
+
+    def limit(self, bytes_per_s: int | None) -> None:
+        """See `Transport`."""
+        self._network.limit(bytes_per_s)
 
     def close(self) -> None:
         """See `Transport`."""

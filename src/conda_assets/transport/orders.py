@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,7 +25,7 @@ from conda_assets.transport.pieces import piece_bytes_for
 from conda_assets.transport.rpc import Call
 from conda_assets.web.reach import authorities, proxy_for
 
-__all__ = ["conf", "order", "piece_bytes"]
+__all__ = ["conf", "order", "pace", "piece_bytes"]
 
 _MIB = 1 << 20
 # Below this a connection counts as dead; where a user asks for less speed, nothing does.
@@ -67,8 +67,7 @@ def conf(network: Network, *, scratch: Path, limit_rate: int | None, files_at_on
         "parameterized-uri": "false",
         "max-download-result": "1000000",
         "max-concurrent-downloads": str(files_at_once),
-        "max-overall-download-limit": str(limit_rate or 0),
-        "lowest-speed-limit": str(_LOWEST if not limit_rate or limit_rate >= 1024 * _LOWEST else 0),
+        **pace(limit_rate),
         "max-tries": "3",
         "retry-wait": "2",
         "timeout": str(_seconds(network.read_timeout_s)),
@@ -79,6 +78,14 @@ def conf(network: Network, *, scratch: Path, limit_rate: int | None, files_at_on
     if log is not None:
         lines.update({"log": str(log), "log-level": "info"})
     return lines
+
+
+def pace(limit_rate: int | None) -> dict[str, str]:
+    """The options that hold for all transfers together; they can be changed while aria2 runs."""
+    return {
+        "max-overall-download-limit": str(limit_rate or 0),
+        "lowest-speed-limit": str(_LOWEST if not limit_rate or limit_rate >= 1024 * _LOWEST else 0),
+    }
 
 
 def piece_bytes(job: Job, *, plain: bool) -> int:
@@ -113,7 +120,9 @@ def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain
         "enable-http-pipelining": "false" if whole or plain else "true",
         "continue": "false" if whole else "true",
         "always-resume": "false" if whole else "true",
-        **_proxies((*job.urls, *urls), network, direct=[urlsplit(url).hostname or "" for url in set(urls) - set(job.urls)]),
+        # aria2's own way is to ask a proxy for plain http with GET, one connection a request.
+        "proxy-method": "tunnel" if network.admit else "get",
+        **_proxies((*job.urls, *urls), network, direct=[] if network.admit else _hosts(set(urls) - set(job.urls))),
     }
     if pin := _pin(job):
         options["header"] = pin
@@ -154,6 +163,10 @@ def _check(job: Job, urls: Sequence[str]) -> None:
             raise AssetFailed(job.id, "a URL with spaces or control characters, or of another scheme than http and https")
     if any(ord(sign) < 32 for sign in str(job.into)):
         raise AssetFailed(job.id, "a path with control characters")
+
+
+def _hosts(urls: Iterable[str]) -> list[str]:
+    return [urlsplit(url).hostname or "" for url in urls]
 
 
 def _proxies(urls: Sequence[str], network: Network, direct: list[str]) -> dict[str, object]:

@@ -75,6 +75,10 @@ class Pool:
             stream.stop()
             self._await(stream)
 
+    def limit(self, bytes_per_s: int | None) -> None:
+        """See `Transport`."""
+        self._pace.bytes_per_s = bytes_per_s
+
     def close(self) -> None:
         """See `Transport`."""
         self._closed = True

@@ -1,0 +1,138 @@
+"""The centre itself: its parts, put together; begun and ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from conda_assets.api.engine import make_transport
+from conda_assets.errors import AccessDenied, NetworkFailed
+from conda_assets.events import Event, Noted
+from conda_assets.fetch import Limits
+from conda_assets.model import Asset, Locked
+from conda_assets.serve.accounts import Accounts
+from conda_assets.serve.board import Board
+from conda_assets.serve.carrier import Carrier
+from conda_assets.serve.database import Database
+from conda_assets.serve.gate import Gate
+from conda_assets.serve.jobs import JobState
+from conda_assets.serve.meter import Meter
+from conda_assets.serve.options import ServeOptions
+from conda_assets.serve.pace import Pace, read_pace
+from conda_assets.serve.queue import Queue
+from conda_assets.settings import Settings
+from conda_assets.sources import probe
+from conda_assets.store import open_stores
+
+__all__ = ["Centre"]
+
+_LOG = logging.getLogger("conda_assets.serve")
+# Jobs that move at once; twice what one run of `sync` takes for large files, as many of them are small.
+_FILES_PER_JOB = 2
+
+
+class Centre:
+    """Owns the database, the queue, the engine, the gate. `close` it; what is under way goes on at the next start.
+
+    `gate`: for tests; else the way out is guarded unless private addresses are allowed or a proxy of the site decides.
+    """
+
+    def __init__(self, options: ServeOptions, settings: Settings, environ: Mapping[str, str], gate: Gate | None = None) -> None:
+        self.options = options
+        self.started_at = time.time()
+        self.database = Database(options.data)
+        self.accounts = Accounts(self.database)
+        self.board = Board(self.database)
+        self.store = open_stores(settings.stores)
+        self._gate = gate
+        if gate is None and not options.allow_private and not settings.network.proxies:
+            self._gate = Gate()
+        network = settings.network
+        if self._gate is not None:
+            network = replace(network, proxies=(("all", self._gate.url),), admit=self._gate.admit)
+        self._network = network
+        ours = replace(settings, network=network, limit_rate=None)
+        self.carrier = Carrier(lambda: make_transport(ours, self.store, environ, _said))
+        self.queue = Queue(
+            self.board,
+            self.store,
+            self.carrier,
+            self._probe,
+            limits=Limits(connections=settings.connections, jobs=settings.jobs),
+            files=_FILES_PER_JOB * settings.jobs,
+            quota=self._quota,
+        )
+        default = Pace(settings.limit_rate)
+        kept = self.database.setting("pace")
+        self.queue.pace = read_pace(kept) if kept else default
+        self.meter = Meter(self._stock, self.store.free_bytes)
+
+    def start(self) -> str | None:
+        """Begin; the first administrator's token when this is the first start."""
+        token = self.accounts.first_start()
+        if self._gate is not None:
+            self._gate.start()
+        self.queue.start()
+        return token
+
+    def close(self) -> None:
+        """Halt and put everything away."""
+        self.queue.close()
+        self.carrier.close()
+        if self._gate is not None:
+            self._gate.close()
+        self.store.close()
+        self.database.close()
+
+    def set_pace(self, pace: Pace) -> None:
+        """From now on, and after the next start."""
+        self.queue.pace = pace
+        self.database.keep("pace", json.dumps(pace.to_json()))
+        self.queue.nudge()
+
+    def names(self) -> dict[int, str]:
+        """Number → name of each user."""
+        return {int(row["id"]): str(row["name"]) for row in self.accounts.people()}
+
+    def totals(self) -> dict[str, object]:
+        """What everything adds up to now."""
+        counts = dict.fromkeys((state.value for state in JobState), 0)
+        speed = connections = 0.0
+        for job in self.board.shown():
+            counts[job.state.value] += 1
+            if job.state is JobState.ACTIVE:
+                speed += job.bytes_per_s
+                connections += job.connections
+        return {
+            "bytes_per_s": round(speed),
+            "connections": round(connections),
+            "jobs": counts,
+            "limit_rate": self.queue.pace_now(),
+            "store": {"files": self.meter.files, "size_bytes": self.meter.stored_bytes, "free_bytes": self.meter.free_bytes},
+        }
+
+    def _quota(self, user_id: int) -> int | None:
+        row = self.database.row("SELECT quota_bytes FROM users WHERE id = ?", (user_id,))
+        return row["quota_bytes"] if row else None
+
+    def _stock(self) -> tuple[int, int]:
+        sizes = [stored.size_bytes for stored in self.store.objects()]
+        return len(sizes), sum(sizes)
+
+    def _probe(self, asset: Asset, url: str) -> Locked:
+        try:
+            return probe(asset, url, self._network)
+        except NetworkFailed as error:
+            # To whoever asks through a proxy a refusal looks like any failure of it.
+            for host in self._gate.refused() if self._gate else ():
+                if host in error.cause.lower():
+                    raise AccessDenied(asset.name, f"{host} is in a private network, where the centre does not go") from error
+            raise
+
+
+def _said(event: Event) -> None:
+    if isinstance(event, Noted):
+        _LOG.log(logging.WARNING if event.level == "warning" else logging.INFO, "%s", event.text)

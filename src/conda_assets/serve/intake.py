@@ -1,0 +1,202 @@
+"""From what somebody pastes or drops to what is wanted: URLs, an environment.yml, a Metalink."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from conda_assets import spec as specs
+from conda_assets.digest import Digest, parse_digest
+from conda_assets.errors import CentreRefused, SpecInvalid
+from conda_assets.model import Asset, last_part, shown_url
+from conda_assets.serve.addresses import is_public, literal_address
+from conda_assets.serve.queue import Wanted
+
+__all__ = ["Intake", "Refusal", "read_text", "wanted_url"]
+
+#: What may be asked for; `file:` would read the server's disk.
+SCHEMES = frozenset({"http", "https", "hf", "doi", "github", "oci", "gs", "s3"})
+
+_MOST = 5000
+_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_METALINK = re.compile(r"<(?:\w+:)?metalink[\s>]")
+_HASHES = {
+    "sha-256": "sha256",
+    "sha-512": "sha512",
+    "sha-1": "sha1",
+    "sha256": "sha256",
+    "sha512": "sha512",
+    "sha1": "sha1",
+    "md5": "md5",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One entry that cannot be taken, and why."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What a text asks for. `kind`: `environment`, `metalink` or `list`."""
+
+    kind: str
+    wanted: tuple[Wanted, ...]
+    refused: tuple[Refusal, ...]
+
+
+def read_text(text: str, *, private: bool, name: str = "") -> Intake:
+    """Read what was pasted or dropped; `name`: of the file, if it has one. `private`: private addresses are allowed.
+
+    Raises:
+        CentreRefused: nothing in it can be taken, with all faults.
+    """
+    if _METALINK.search(text[:4096]):
+        kind, found = "metalink", list(_metalink(text))
+    elif text.startswith("d") and re.match(r"d\d+:", text):
+        raise CentreRefused("a torrent: this version of the centre fetches from web servers only", "paste a URL or a Metalink")
+    elif specs.has_section(text):
+        kind, found = "environment", list(_environment(text, name))
+    else:
+        kind, found = "list", [Wanted(asset) for asset in map(_line, _lines(text))]
+    if not found:
+        raise CentreRefused(
+            "nothing to fetch in it", "expected URLs, one a line, or an environment.yml with `assets:`, or a Metalink"
+        )
+    if len(found) > _MOST:
+        raise CentreRefused(f"{len(found)} files, expected at most {_MOST} at once")
+    return _sorted(kind, found, lambda asset: _fault(asset, private=private))
+
+
+def wanted_url(url: str, digest: Digest | None, size_bytes: int | None, *, private: bool) -> Wanted:
+    """One URL with what is known of its bytes.
+
+    Raises:
+        CentreRefused: it cannot be taken.
+    """
+    asset = _asset(url, digest=digest, size_bytes=size_bytes)
+    if fault := _fault(asset, private=private):
+        raise CentreRefused(f"{shown_url(url)}: {fault}")
+    return Wanted(asset)
+
+
+def _sorted(kind: str, found: Iterable[Wanted], fault_of: Callable[[Asset], str]) -> Intake:
+    wanted, refused = [], []
+    for each in found:
+        if fault := fault_of(each.asset):
+            refused.append(Refusal(each.asset.name, fault))
+        else:
+            wanted.append(each)
+    if not wanted:
+        raise CentreRefused("; ".join(f"{each.name}: {each.message}" for each in refused[:20]))
+    return Intake(kind, tuple(wanted), tuple(refused))
+
+
+def _fault(asset: Asset, *, private: bool) -> str:
+    """Why the centre does not take it; empty when it does."""
+    if asset.headers:
+        return "has `headers`: the centre keeps nobody's credentials; fetch it with `conda assets sync`"
+    for url in asset.urls:
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            return "is no URL"
+        if parts.scheme.lower() not in SCHEMES:
+            return f"`{parts.scheme}:` is not fetched by the centre, only {', '.join(sorted(SCHEMES))}"
+        if not host or any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
+            return "is no URL of a file"
+        address = literal_address(url)
+        named_here = host.rstrip(".").endswith(("localhost", ".local", ".internal"))
+        if not private and (named_here or (address is not None and not is_public(address))):
+            return f"{host} is in a private network, where the centre does not go"
+    return ""
+
+
+def _environment(text: str, source: str) -> Iterator[Wanted]:
+    try:
+        # Without the server's variables: nobody shall read them through a URL.
+        spec = specs.load_texts([(source or "environment.yml", text)], environ={}, base=Path("environment"))
+    except SpecInvalid as error:
+        raise CentreRefused(error.message, "`conda assets schema` prints what the section may have") from error
+    name = spec.name or Path(source).stem
+    return (Wanted(asset, name) for asset in spec.assets)
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line for each in text.splitlines() if (line := each.strip()) and not line.startswith("#"))
+
+
+def _line(line: str) -> Asset:
+    """`URL`, or `URL sha256:hex`."""
+    url, _, rest = line.partition(" ")
+    digest = None
+    if rest.strip():
+        try:
+            digest = parse_digest(rest.strip())
+        except ValueError as error:
+            raise CentreRefused(f"{line[:200]!r}: {error}", "write `URL` or `URL sha256:hex`, one a line") from error
+    if "://" not in url:
+        raise CentreRefused(f"{line[:200]!r} is no URL", "write one URL a line, or drop an environment.yml or a Metalink")
+    return _asset(url, digest=digest)
+
+
+def _metalink(text: str) -> Iterator[Wanted]:
+    """RFC 5854, and version 3 as older mirrors have it."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise CentreRefused("a Metalink with entities is not read")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise CentreRefused(f"the Metalink cannot be read: {error}") from error
+    for file in (each for each in root.iter() if _tag(each) == "file"):
+        parts = list(file.iter())
+        urls = sorted((each for each in parts if _tag(each) == "url" and each.text), key=_rank)
+        links = [url for each in urls if (url := str(each.text).strip()).startswith(("http://", "https://"))]
+        if links:
+            asset = _asset(links[0], digest=_hash(parts), size_bytes=_size(parts), name=file.get("name") or "")
+            yield Wanted(replace(asset, mirrors=tuple(dict.fromkeys(links[1:]))))
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2].lower()
+
+
+def _rank(element: ElementTree.Element) -> int:
+    """The lower the better; version 3 has `preference`, the higher the better."""
+    for key, sign in (("priority", 1), ("preference", -1)):
+        if (element.get(key) or "").isdigit():
+            return sign * int(str(element.get(key)))
+    return 999_999
+
+
+def _hash(parts: list[ElementTree.Element]) -> Digest | None:
+    said = {_HASHES.get(each.get("type", "").lower(), ""): (each.text or "").strip() for each in parts if _tag(each) == "hash"}
+    for algorithm in ("sha256", "sha512", "sha1", "md5"):
+        if algorithm in said:
+            try:
+                return parse_digest(f"{algorithm}:{said[algorithm]}")
+            except ValueError as error:
+                raise CentreRefused(f"the Metalink's {algorithm}: {error}") from error
+    return None
+
+
+def _size(parts: list[ElementTree.Element]) -> int | None:
+    text = next((str(each.text).strip() for each in parts if _tag(each) == "size" and each.text), "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def _asset(url: str, *, digest: Digest | None = None, size_bytes: int | None = None, name: str = "") -> Asset:
+    try:
+        given = name.rpartition("/")[2] or last_part(url) or (urlsplit(url).hostname or "")
+    except ValueError:
+        given = ""
+    known = _NAME.sub("_", given).lstrip("._-")[:120] or "download"
+    return Asset(name=known, url=url, path=known, digest=digest, size_bytes=size_bytes)

@@ -1,0 +1,211 @@
+"""Operations on people: sign in and out, accounts, tokens, the audit log."""
+
+from __future__ import annotations
+
+import re
+
+from conda_assets.errors import CentreRefused, NotFound
+from conda_assets.serve.accounts import Person
+from conda_assets.serve.rest import schemas as s
+from conda_assets.serve.rest.table import Answer, Call, Operation
+
+__all__ = ["OPERATIONS"]
+
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_PASSWORD = {"type": "string", "maxLength": 200}
+
+
+def _me_of(call: Call, person: Person) -> dict[str, object]:
+    used = call.centre.board.used_bytes(person.id)
+    return {
+        "id": person.id,
+        "name": person.name,
+        "role": person.role,
+        "quota_bytes": person.quota_bytes,
+        "used_bytes": used,
+        "csrf": person.csrf,
+    }
+
+
+def _me(call: Call) -> object:
+    return _me_of(call, call.person)
+
+
+def _sign_in(call: Call) -> object:
+    body, accounts = call.body, call.centre.accounts
+    if "token" in body:
+        person = accounts.by_token(body["token"], call.address)
+    elif "name" in body and "password" in body:
+        person = accounts.by_password(body["name"], body["password"], call.address)
+    else:
+        raise CentreRefused("expected a token, or a name and a password")
+    secret, person = accounts.open_session(person)
+    call.centre.database.note(person.name, call.address, "sign in")
+    return Answer(_me_of(call, person), session=secret)
+
+
+def _sign_out(call: Call) -> object:
+    call.centre.accounts.close_session(call.session)
+    call.note("sign out")
+    return Answer({"done": True}, session="")
+
+
+def _users(call: Call) -> object:
+    return {"users": [_user(call, row["id"]) for row in call.centre.accounts.people()]}
+
+
+def _user(call: Call, user_id: int) -> dict[str, object]:
+    row = next((row for row in call.centre.accounts.people() if row["id"] == user_id), None)
+    if row is None:
+        raise NotFound(f"no user {user_id}")
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "role": row["role"],
+        "quota_bytes": row["quota_bytes"],
+        "used_bytes": call.centre.board.used_bytes(row["id"]),
+        "disabled": bool(row["disabled"]),
+    }
+
+
+def _add_user(call: Call) -> object:
+    body = call.body
+    person = call.centre.accounts.add(
+        body["name"], body["role"], password=body.get("password"), quota_bytes=body.get("quota_bytes")
+    )
+    call.note("add user", f"{person.name} {person.role}")
+    _, token = call.centre.accounts.new_token(person.id, "first")
+    return {"user": _user(call, person.id), "token": token}
+
+
+def _change_user(call: Call) -> object:
+    user_id = _number(call, "user")
+    before = _user(call, user_id)
+    call.centre.accounts.change(user_id, dict(call.body))
+    call.note("change user", f"{before['name']}: {', '.join(call.body)}")
+    return _user(call, user_id)
+
+
+def _remove_user(call: Call) -> object:
+    user = _user(call, _number(call, "user"))
+    call.centre.accounts.remove(_number(call, "user"))
+    call.note("remove user", str(user["name"]))
+    return {"done": True}
+
+
+def _tokens(call: Call) -> object:
+    return {"tokens": [dict(row) for row in call.centre.accounts.tokens(call.person.id)]}
+
+
+def _add_token(call: Call) -> object:
+    number, token = call.centre.accounts.new_token(call.person.id, call.body["label"])
+    call.note("add token", call.body["label"])
+    return {"id": number, "token": token}
+
+
+def _remove_token(call: Call) -> object:
+    call.centre.accounts.remove_token(call.person.id, _number(call, "token"))
+    call.note("remove token", call.words["id"])
+    return {"done": True}
+
+
+def _audit(call: Call) -> object:
+    limit, before = int(call.query.get("limit", 100)), int(call.query.get("before", s.MOST_BYTES))
+    statement = "SELECT id, at, user, address, action, detail FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?"
+    return {"lines": [dict(row) for row in call.centre.database.rows(statement, (before, limit))]}
+
+
+def _number(call: Call, what: str) -> int:
+    if not _NUMBER.fullmatch(call.words["id"]):
+        raise NotFound(f"a {what}'s id is a number")
+    return int(call.words["id"])
+
+
+_TOKEN = s.obj({"id": s.INTEGER, "label": s.TEXT, "created_at": s.NUMBER, "used_at": s.MAYBE_NUMBER})
+_LINE = s.obj({"id": s.INTEGER, "at": s.NUMBER, "user": s.TEXT, "address": s.TEXT, "action": s.TEXT, "detail": s.TEXT})
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/session",
+        "signIn",
+        "Sign in with a token, or with a name and a password; sets a cookie",
+        _sign_in,
+        s.ref("Me"),
+        role="",
+        slow=True,
+        status=201,
+        body=s.obj(
+            {"token": _PASSWORD, "name": {"type": "string", "maxLength": 64}, "password": _PASSWORD},
+            optional=("token", "name", "password"),
+            closed=True,
+        ),
+    ),
+    Operation("DELETE", "/session", "signOut", "Sign out", _sign_out, s.ref("Done")),
+    Operation("GET", "/me", "me", "Who you are, and what you have used of your quota", _me, s.ref("Me")),
+    Operation("GET", "/users", "listUsers", "Everybody", _users, s.obj({"users": s.array(s.ref("User"))}), role="admin"),
+    Operation(
+        "POST",
+        "/users",
+        "addUser",
+        "A new account, with a token that is shown this once",
+        _add_user,
+        s.obj({"user": s.ref("User"), "token": s.TEXT}),
+        role="admin",
+        status=201,
+        slow=True,
+        body=s.obj(
+            {
+                "name": {"type": "string", "minLength": 1, "maxLength": 64},
+                "role": s.ROLE,
+                "password": {"type": ["string", "null"], "maxLength": 200},
+                "quota_bytes": s.MAYBE_BYTES,
+            },
+            optional=("password", "quota_bytes"),
+            closed=True,
+        ),
+    ),
+    Operation(
+        "PATCH",
+        "/users/{id}",
+        "changeUser",
+        "Change an account, and end its sessions",
+        _change_user,
+        s.ref("User"),
+        role="admin",
+        slow=True,
+        body=s.obj(
+            {"role": s.ROLE, "password": _PASSWORD, "quota_bytes": s.MAYBE_BYTES, "disabled": {"type": "boolean"}},
+            optional=("role", "password", "quota_bytes", "disabled"),
+            closed=True,
+        ),
+    ),
+    Operation(
+        "DELETE", "/users/{id}", "removeUser", "Delete an account; its files stay", _remove_user, s.ref("Done"), role="admin"
+    ),
+    Operation("GET", "/tokens", "listTokens", "Your tokens, without the tokens", _tokens, s.obj({"tokens": s.array(_TOKEN)})),
+    Operation(
+        "POST",
+        "/tokens",
+        "addToken",
+        "A new token of yours, shown this once",
+        _add_token,
+        s.obj({"id": s.INTEGER, "token": s.TEXT}),
+        status=201,
+        body=s.obj({"label": {"type": "string", "minLength": 1, "maxLength": 80}}, closed=True),
+    ),
+    Operation("DELETE", "/tokens/{id}", "removeToken", "Make one of your tokens worthless", _remove_token, s.ref("Done")),
+    Operation(
+        "GET",
+        "/audit",
+        "listAudit",
+        "Who did what, latest first",
+        _audit,
+        s.obj({"lines": s.array(_LINE)}),
+        role="admin",
+        query={
+            "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+            "before": {"type": "integer", "minimum": 1, "maximum": 999_999_999_999_999},
+        },
+    ),
+)

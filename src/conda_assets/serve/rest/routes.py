@@ -1,0 +1,99 @@
+"""From the table to routes: who asks, does it fit, do it, answer in JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from conda_assets.errors import CentreRefused
+from conda_assets.serve.accounts import Person
+from conda_assets.serve.centre import Centre
+from conda_assets.serve.door import COOKIE, address_of, person_of
+from conda_assets.serve.rest import jobs, looks, people
+from conda_assets.serve.rest.checking import check, from_text
+from conda_assets.serve.rest.document import document
+from conda_assets.serve.rest.table import Answer, Call, Operation
+
+__all__ = ["OPERATIONS", "routes"]
+
+OPERATIONS: tuple[Operation, ...] = (*jobs.OPERATIONS, *people.OPERATIONS, *looks.OPERATIONS)
+_NOBODY = Person(0, "-", "reader")
+
+
+def routes(centre: Centre) -> list[Any]:
+    """Starlette's routes for all operations and the document."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for each in OPERATIONS:
+        by_path.setdefault(each.path, {})[each.method] = each
+    made = json.dumps(document(OPERATIONS)).encode()
+
+    async def describe(request: Request) -> Response:
+        return Response(made, media_type="application/json")
+
+    ours = [Route(f"/api/v1{path}", _endpoint(centre, table), methods=list(table)) for path, table in by_path.items()]
+    return [Route("/api/openapi.json", describe), *ours]
+
+
+def _endpoint(centre: Centre, table: dict[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        operation = table["GET" if request.method == "HEAD" else request.method]
+        person = person_of(request, centre) if operation.role else _NOBODY
+        if operation.role:
+            person.must(operation.role)
+        call = Call(
+            centre=centre,
+            person=person,
+            address=address_of(request, centre),
+            words=request.path_params,
+            query={
+                name: from_text(request.query_params[name], schema, name)
+                for name, schema in operation.query.items()
+                if name in request.query_params
+            },
+            body=await _body(request, operation),
+            session=request.cookies.get(COOKIE, ""),
+        )
+        given = await run_in_threadpool(operation.run, call) if operation.slow else operation.run(call)
+        return _response(given, operation, centre)
+
+    return answer
+
+
+def _response(given: object, operation: Operation, centre: Centre) -> Response:
+    answer = given if isinstance(given, Answer) else Answer(given)
+    response = JSONResponse(answer.value, status_code=operation.status)
+    if answer.session:
+        response.set_cookie(COOKIE, answer.session, httponly=True, samesite="strict", secure=centre.options.is_safe, path="/")
+    elif answer.session is not None:
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=centre.options.is_safe, path="/")
+    return response
+
+
+async def _body(request: Request, operation: Operation) -> dict[str, Any]:
+    """What came in, checked. A page of another site can send forms and plain text, but no JSON, without being asked first."""
+    if operation.body is None:
+        return {}
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise CentreRefused("expected `Content-Type: application/json`")
+    text = b""
+    async for block in request.stream():
+        text += block
+        if len(text) > operation.most_bytes:
+            raise CentreRefused(f"more than {operation.most_bytes} bytes", "ask for fewer files at once")
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise CentreRefused(f"the body is not JSON: {error}") from error
+    check(value, operation.body)
+    assert isinstance(value, dict)
+    return value
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")

@@ -1,0 +1,55 @@
+"""What an operation is, what it is given, what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from conda_assets.serve.accounts import Person
+from conda_assets.serve.centre import Centre
+
+__all__ = ["Answer", "Call", "Operation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked. `words`: of the path; `query` and `body` fit the schemas. `session`: the cookie's secret."""
+
+    centre: Centre
+    person: Person
+    address: str
+    words: Mapping[str, str]
+    query: Mapping[str, Any]
+    body: Mapping[str, Any]
+    session: str = field(default="", repr=False)
+
+    def note(self, action: str, detail: str = "") -> None:
+        """A line of the audit log."""
+        self.centre.database.note(self.person.name, self.address, action, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`session`: a secret for the cookie, empty to take the cookie away, None to leave it."""
+
+    value: object
+    session: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`role`: what it needs; empty for nobody's. `body`, `gives`: JSON Schemas. `slow`: runs in a worker thread."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    run: Callable[[Call], object]
+    gives: Mapping[str, Any]
+    role: str = "reader"
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    status: int = 200
+    slow: bool = False
+    most_bytes: int = 64 << 10

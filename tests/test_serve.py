@@ -1,0 +1,188 @@
+"""The download centre: what is asked for arrives verified in the shared store, once, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from centre import Client, Program, running
+from conda_assets.digest import Digest
+from conda_assets.settings import load
+from conda_assets.store import open_stores
+from server import Faults, Server, Virtual
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def origin():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def lab(tmp_path):
+    with running(tmp_path) as (centre, client):
+        yield centre, client
+
+
+def member(client: Client, name: str, **more: object) -> Client:
+    said = client.api("POST", "/users", {"name": name, "role": "member", **more})
+    return Client(client.url, said["token"])
+
+
+def stored(sha256: str) -> bool:
+    with open_stores(load(environ=os.environ).stores) as store:
+        return store.find(Digest("sha256", sha256)) is not None
+
+
+def test_what_is_asked_for_arrives_in_the_store(lab, origin):
+    _, client = lab
+    content = Virtual(3 * MB, seed=1)
+    url = origin.add("/w.bin", content)
+    (job,) = client.add(f"{url} sha256:{content.sha256}")
+    job = client.done(job["id"])
+    assert (job["state"], job["sha256"], job["size_bytes"]) == ("done", content.sha256, 3 * MB)
+    assert stored(content.sha256)
+
+
+def test_one_file_asked_for_by_ten_people_is_fetched_once(lab, origin):
+    _, client = lab
+    content = Virtual(3 * MB, seed=2)
+    url = origin.add("/w.bin", content, Faults(rate=3e6))
+    people = [member(client, f"p{number}") for number in range(10)]
+    ids = {each.add(url)[0]["id"] for each in people}
+    (job_id,) = ids
+    job = client.done(job_id)
+    assert job["people"] == [f"p{number}" for number in range(10)]
+    assert origin.sent("/w.bin") <= 1.1 * 3 * MB
+
+
+def test_an_environment_file_names_who_needs_what(lab, origin):
+    _, client = lab
+    url = origin.add("/data/train.csv", b"a,b\n")
+    text = f"name: bert\ndependencies: [python]\nassets:\n  - {{name: train, url: '{url}', path: d/t.csv}}\n"
+    (job,) = client.add(text, name="environment.yml")
+    client.done(job["id"])
+    (row,) = client.api("GET", "/environments")["environments"]
+    assert row["name"] == "bert"
+    assert row["people"] == ["admin"]
+    assert [(each["name"], each["path"]) for each in row["files"]] == [("train", "d/t.csv")]
+
+
+def test_pause_keeps_what_has_arrived_and_resume_goes_on(lab, origin):
+    _, client = lab
+    content = Virtual(8 * MB, seed=3)
+    url = origin.add("/w.bin", content, Faults(rate=250_000))
+    (job,) = client.add(url)
+    client.until(job["id"], lambda seen: seen["done_bytes"] > 2 * MB)
+    client.api("POST", f"/jobs/{job['id']}/pause")
+    paused = client.until(job["id"], lambda seen: seen["state"] == "paused" and seen["connections"] == 0)
+    assert paused["done_bytes"] > 2 * MB
+    origin.add("/w.bin", content)
+    client.api("POST", f"/jobs/{job['id']}/resume")
+    assert client.done(job["id"])["sha256"] == content.sha256
+    assert origin.sent("/w.bin") < 1.5 * 8 * MB
+
+
+def test_a_cancelled_job_can_be_tried_again(lab, origin):
+    _, client = lab
+    content = Virtual(4 * MB, seed=4)
+    url = origin.add("/w.bin", content, Faults(rate=100_000))
+    (job,) = client.add(url)
+    client.until(job["id"], lambda seen: seen["state"] == "active")
+    assert client.api("POST", f"/jobs/{job['id']}/cancel")["state"] == "cancelled"
+    assert client.api("POST", f"/jobs/{job['id']}/pause", status=409)["error"]["code"] == "out_of_turn"
+    origin.add("/w.bin", content)
+    client.api("POST", f"/jobs/{job['id']}/retry")
+    assert client.done(job["id"])["state"] == "done"
+
+
+def test_a_failure_says_why(lab, origin):
+    _, client = lab
+    (job,) = client.add(origin.add("/gone.bin", b"", Faults(status=404)))
+    job = client.done(job["id"])
+    assert (job["state"], job["error"]["code"]) == ("failed", "not_found")
+
+
+def test_the_queue_is_reordered_by_place_and_priority(tmp_path, origin):
+    with running(tmp_path) as (centre, client):
+        centre.queue.files = 0
+        ids = [client.add(origin.add(f"/{name}.bin", name.encode()))[0]["id"] for name in "abc"]
+        client.api("PATCH", f"/jobs/{ids[2]}", {"position": 0})
+        assert [job["name"] for job in client.api("GET", "/jobs")["jobs"]] == ["c.bin", "a.bin", "b.bin"]
+        client.api("PATCH", f"/jobs/{ids[1]}", {"priority": 1})
+        assert [job["name"] for job in client.api("GET", "/jobs")["jobs"]] == ["b.bin", "c.bin", "a.bin"]
+
+
+def test_a_quota_holds_before_and_during_the_transfer(lab, origin):
+    _, client = lab
+    ann = member(client, "ann", quota_bytes=2 * MB)
+    small = Virtual(MB, seed=5)
+    (job,) = ann.add(f"{origin.add('/small.bin', small)} sha256:{small.sha256}")
+    assert ann.done(job["id"])["state"] == "done"
+    (job,) = ann.add(origin.add("/large.bin", Virtual(5 * MB, seed=6), Faults(rate=MB)))
+    job = ann.done(job["id"])
+    assert (job["state"], job["error"]["code"]) == ("failed", "over_quota")
+    (job,) = ann.add(origin.add("/medium.bin", Virtual(MB, seed=7)))
+    assert ann.done(job["id"])["state"] == "done"
+    assert ann.api("POST", "/jobs", {"text": origin.add("/more.bin", b"x")}, status=403)["error"]["code"] == "over_quota"
+
+
+def test_a_member_steers_only_what_nobody_else_needs(lab, origin):
+    _, client = lab
+    ann, bob = member(client, "ann"), member(client, "bob")
+    url = origin.add("/w.bin", Virtual(4 * MB, seed=8), Faults(rate=100_000))
+    (job,) = ann.add(url)
+    assert bob.api("POST", f"/jobs/{job['id']}/pause", status=403)["error"]["code"] == "not_allowed"
+    bob.add(url)
+    after = ann.api("POST", f"/jobs/{job['id']}/cancel")
+    assert (after["people"], after["by"]) == (["bob"], "bob")
+    assert after["state"] in ("queued", "active")
+
+
+def test_a_kill_in_mid_queue_loses_nothing(tmp_path, origin):
+    contents = {f"/{number}.bin": Virtual(2 * MB, seed=10 + number) for number in range(12)}
+    urls = [origin.add(path, content, Faults(rate=300_000)) for path, content in contents.items()]
+    program = Program(tmp_path / "data", "--allow-private")
+    client = program.start()
+    try:
+        jobs = client.add("\n".join(urls))
+        client.until(jobs[0]["id"], lambda seen: seen["done_bytes"] > MB)
+        program.kill()
+        for path, content in contents.items():
+            origin.add(path, content)
+        client = program.start()
+        assert len(client.api("GET", "/jobs")["jobs"]) == 12
+        assert [client.done(job["id"])["sha256"] for job in jobs] == [content.sha256 for content in contents.values()]
+    finally:
+        assert program.stop() == 0
+
+
+def test_a_backup_is_a_database_that_can_be_started_from(tmp_path, lab, origin):
+    centre, client = lab
+    (job,) = client.add(origin.add("/w.bin", b"content"))
+    client.done(job["id"])
+    centre.database.back_up(tmp_path / "copy.db")
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "copy.db").rename(other / "centre.db")
+    from conda_assets.serve.board import Board
+    from conda_assets.serve.database import Database
+
+    database = Database(other)
+    assert [each.name for each in Board(database).shown()] == ["w.bin"]
+    database.close()
+
+
+def test_other_verbs_do_not_load_the_web_framework():
+    import subprocess
+    import sys
+
+    ask = (
+        "import sys; from conda_assets.cli import main, files, serving; import conda_assets.api.sync;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} & {'starlette', 'uvicorn', 'websockets', 'sqlite3'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
