@@ -236,3 +236,12 @@ def test_secrets_in_urls_are_shown_to_nobody(lab):
         client.done(job["id"])
         for path in ("/jobs", "/history", "/audit", f"/jobs/{job['id']}"):
             assert b"hunter" not in client.ask("GET", f"/api/v1{path}").body
+
+
+def test_a_password_in_a_url_goes_to_its_host_through_our_own_broker_and_the_gate(tmp_path):
+    content = Virtual(3 * MB, seed=3)
+    gate = Gate(only_loopback_1, Names(public=["127.0.0.1"]))
+    with Server() as origin, running(tmp_path, gate=gate, private=False) as (_, client):
+        port = urlsplit(origin.add("/w.bin", content, Faults(user="ann:pass"))).port
+        (job,) = client.add(f"http://ann:pass@public.example:{port}/w.bin")
+        assert client.done(job["id"])["sha256"] == content.sha256

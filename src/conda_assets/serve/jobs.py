@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
+from conda_assets.api.sync import want_key
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.model import Asset, shown_url
-from conda_assets.api.sync import want_key
 from conda_assets.serve.database import Row
 
 __all__ = ["ENDED", "Job", "JobState", "Need", "new_job", "read_job"]

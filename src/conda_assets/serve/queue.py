@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from conda_assets.api.sync import want_key
 from conda_assets.errors import AssetsError, NotAllowed, OutOfTurn, OverQuota
 from conda_assets.events import Event, Noted, Progressed, Retrying, Started, Waiting
 from conda_assets.fetch import Arrival, Limits, Want, fetch
 from conda_assets.model import Asset, Locked, Stored, shown_size
-from conda_assets.api.sync import want_key
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.board import Board
 from conda_assets.serve.carrier import Attended, Carrier, Halt, Halted
