@@ -135,6 +135,27 @@ def test_with_a_token_each_connection_gets_a_signed_url_and_no_token(hub: Hub) -
     assert [request for request in hub.world.elsewhere.requests if "authorization" in request.headers] == []
 
 
+def test_the_assets_own_authorization_counts_more_than_the_machines(hub: Hub) -> None:
+    hub.world.setenv("HF_TOKEN", "the machine's")
+    hub.private = True
+    url = hub.add("model.safetensors")
+    locked = Publisher(url, "", headers={"authorization": f"Bearer {CANARY}"}).probe()
+    assert read_back(locked) == BODY
+    assert {request.headers["authorization"] for request in hub.world.server.requests} == {f"Bearer {CANARY}"}
+    assert [request for request in hub.world.elsewhere.requests if "authorization" in request.headers] == []
+
+
+def test_a_hub_that_sends_large_files_itself_is_not_read_for_a_link(hub: Hub) -> None:
+    hub.world.setenv("HF_TOKEN", CANARY)
+    big = b"\0" * (48 << 20)
+    hub._route("main", "big.bin", lambda request: (200, {"X-Repo-Commit": COMMIT}, big))
+    hub._route(COMMIT, "big.bin", lambda request: (200, {"X-Repo-Commit": COMMIT}, big))
+    locked = Publisher(hub.url("big.bin"), "").probe()
+    assert locked.size_bytes == len(big)
+    assert locked.fresh is not None
+    assert locked.fresh().url == locked.final_url
+
+
 def test_a_short_commit_is_made_whole(hub: Hub) -> None:
     hub.add("model.safetensors")
     hub.add("data/x.bin")

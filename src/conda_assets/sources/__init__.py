@@ -34,7 +34,10 @@ _OURS = {
 
 
 class Source(Protocol):
-    """Knows one publisher. Asked from several threads at once; `network` says how to reach the outside."""
+    """Knows one publisher. Asked from several threads at once; `network` says how to reach the outside.
+
+    It may have `vouch(asset, locked, network) -> Locked`, too: the same record with a digest that cost further requests.
+    """
 
     def probe(self, asset: Asset, url: str, network: Network) -> Locked:
         """Ask about one file: where it is now, its size, its digest and who vouches for it, what pins it.

@@ -69,14 +69,15 @@ def ask(
     abroad: bool = True,
     most_bytes: int = _MOST_BYTES,
 ) -> Answer:
-    """Ask once; see `Web.get` for `secret` and `abroad`.
+    """Ask once; see `Web.get` for `secret` and `abroad`. `most_bytes` 0: the body is not wanted, unless it says what is wrong.
 
     Raises:
         NetworkFailed, TlsFailed, InsecureRedirect: no answer.
         NotTheFile: more than `most_bytes`.
     """
     with web_of(network).get(asset, url, headers or {}, secret=secret, method=method, abroad=abroad) as answer:
-        body = body_of(asset, answer, most_bytes) if method == "GET" and answer.leads_to is None else b""
+        has_body = method == "GET" and answer.leads_to is None and (most_bytes > 0 or answer.status not in (200, 206))
+        body = body_of(asset, answer, most_bytes or _MOST_BYTES) if has_body else b""
         return Answer(answer.status, answer.url, answer.headers, body, answer.leads_to)
 
 

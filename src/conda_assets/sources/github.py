@@ -218,7 +218,7 @@ def _fresh(asset: str, repo: str, file: int, network: Network) -> Fresh:
     api = _api()
     url = f"{api.url}/repos/{repo}/releases/assets/{file}"
     headers = {**_BYTES, "Range": "bytes=0-0"}
-    answer: Answer = ask(asset, url, network, headers, secret=bearer(api.token), method="HEAD", abroad=False)
+    answer: Answer = ask(asset, url, network, headers, secret=bearer(api.token), abroad=False, most_bytes=0)
     if answer.leads_to is not None:
         return Fresh(answer.leads_to, (), good_for_s(answer.leads_to))
     if answer.status in (200, 206):

@@ -39,7 +39,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         NoSource: larger than what the Hub serves over plain HTTP.
     """
     place, hub = read_place(asset.name, url), _hub(asset.name)
-    secret = {**bearer(hub.token), **asset.headers}
+    secret = _secret(asset, hub)
     if (file := remembered(place, hub)) is not None:
         return _locked(asset, url, (place, hub), file, resumable=file.digest is not None, network=network)
     answer, place = _resolve(asset.name, place, hub, network, secret)
@@ -63,7 +63,7 @@ def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], .
         AssetFailed: as `probe`.
     """
     place, hub = read_place(asset.name, url), _hub(asset.name)
-    secret = {**bearer(hub.token), **asset.headers}
+    secret = _secret(asset, hub)
     pinned = replace(place, revision=commit_of(asset.name, place, hub, network, secret))
     folder = fixed_folder(place.path)
     paths = list(files_of(asset.name, replace(pinned, path=folder), hub, network, secret))
@@ -85,7 +85,7 @@ def _locked(asset: Asset, url: str, at: tuple[Place, Hub], file: File, *, resuma
     """
     pinned, hub = at
     final_url, size_bytes = f"{hub.endpoint}/{pinned.resolve}", file.size_bytes
-    secret = {**bearer(hub.token), **asset.headers}
+    secret = _secret(asset, hub)
     if size_bytes is not None and not asset.fits(size_bytes):
         raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, final_url)
     if size_bytes is not None and size_bytes > _HTTP_BYTES:
@@ -105,6 +105,12 @@ def _locked(asset: Asset, url: str, at: tuple[Place, Hub], file: File, *, resuma
         pinned_url=pinned.url,
         fresh=partial(_fresh, asset, pinned, network) if secret else None,
     )
+
+
+def _secret(asset: Asset, hub: Hub) -> dict[str, str]:
+    """What goes to the Hub and no further: the asset's own headers, and the token unless they have another."""
+    own = any(name.lower() == "authorization" for name in asset.headers)
+    return {**({} if own else bearer(hub.token)), **asset.headers}
 
 
 def _hub(asset: str) -> Hub:
@@ -130,7 +136,7 @@ def _resolve(
     # HEAD: a GET would bring a small file whole. Redirects within the Hub lead to a new name, those abroad to the bytes.
     ranged = {} if method == "HEAD" else {"Range": "bytes=0-0"}
     url = f"{hub.endpoint}/{place.resolve}"
-    answer = ask(asset, url, network, ranged, secret=secret, method=method, abroad=False)
+    answer = ask(asset, url, network, ranged, secret=secret, method=method, abroad=False, most_bytes=0)
     if answer.leads_to is not None or answer.status in (200, 206):
         return answer, place
     if answer.headers.get("X-Error-Code") == "RevisionNotFound" and (commit := lengthened(asset, place, hub, network, secret)):
@@ -154,7 +160,7 @@ def _said(answer: Answer) -> File:
 def _check_served(asset: str, place: Place, size_bytes: int, network: Network, asked: tuple[str, Mapping[str, str]]) -> None:
     """Raises: NoSource: the servers behind the Hub refuse a file of that size (400), whatever part of it is asked for."""
     url, secret = asked
-    first = ask(asset, url, network, {"Range": "bytes=0-0"}, secret=secret, method="GET", most_bytes=1 << 16)
+    first = ask(asset, url, network, {"Range": "bytes=0-0"}, secret=secret, most_bytes=0)
     if first.status == 400:
         what = f"{place.page}/{place.path} has {shown_size(size_bytes)}, more than Hugging Face serves over plain HTTP"
         kind = "" if place.kind == "models" else f" --repo-type {place.kind.removesuffix('s')}"
@@ -169,7 +175,7 @@ def _fresh(asset: Asset, place: Place, network: Network) -> Fresh:
         AssetFailed: as `probe`.
     """
     hub = _hub(asset.name)
-    secret = {**bearer(hub.token), **asset.headers}
+    secret = _secret(asset, hub)
     answer, place = _resolve(asset.name, place, hub, network, secret, method="GET")
     if answer.leads_to is not None:
         return Fresh(answer.leads_to, (), good_for_s(answer.leads_to))
