@@ -35,6 +35,7 @@ from conda_assets.events import (
     Progressed,
     Retrying,
     Started,
+    Unpacking,
     Waiting,
 )
 from conda_assets.model import Asset, Plan, State, Step, Stored, Verb
@@ -307,6 +308,31 @@ def test_a_placed_file_is_not_called_stalled() -> None:
     tally.take(started("copy", 5 * MB), 0.0)
     tally.take(progressed("copy", 5 * MB, 5 * MB), 1.0)
     assert text_of(block(tally, 80, 24, 60.0)[1]).split()[-1] == "placing"
+
+
+def test_an_archive_is_shown_while_it_is_unpacked_and_then_no_more() -> None:
+    tally = Tally()
+    tally.take(planned(asset("corpus", 200 * MB), asset("more", 100 * MB)), 0.0)
+    tally.take(started("corpus", 200 * MB), 0.0)
+    tally.take(progressed("corpus", 200 * MB, 200 * MB), 1.0)
+    tally.take(Unpacking("corpus", 0, 200 * MB), 1.0)
+    tally.take(Unpacking("corpus", 100 * MB, 200 * MB), 2.0)
+    assert [text_of(line) for line in block(tally, 80, 24, 60.0)] == [
+        "Assets  0/2 files  200.0/300.0 MB  3.3 MB/s  ETA 30 s",
+        "corpus  ███████████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  200.0/200.0 MB  unpacking     50 %",
+    ]
+    assert tally.is_busy
+    tally.take(fetched("corpus", 200 * MB), 61.0)
+    assert [text_of(line) for line in block(tally, 80, 24, 61.0)][1:] == []
+
+
+def test_an_archive_of_the_store_is_shown_too_and_is_no_transfer() -> None:
+    tally = Tally()
+    tally.take(planned(linked=Stored(Path("/s"), "0" * 64, 200 * MB, 0)), 0.0)
+    tally.take(Unpacking("old", 20 * MB, 200 * MB), 1.0)
+    totals = tally.totals(2.0)
+    assert (totals.done_bytes, totals.size_bytes, totals.rate, totals.unpacking) == (0, 0, 0.0, ("old 10 %",))
+    assert text_of(block(tally, 80, 24, 2.0)[1]).endswith("200.0/200.0 MB  unpacking     10 %")
 
 
 def test_totals_count_shared_bytes_once_and_forget_failures() -> None:
@@ -687,6 +713,22 @@ def test_a_log_says_that_it_lives_also_while_nothing_happens() -> None:
     assert stream.getvalue().splitlines()[1:] == ["Assets: 0/1 files, 0.0/40.0 MB, no bytes are arriving"]
 
 
+def test_a_log_tells_that_an_archive_is_unpacked_and_how_far() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with Plain(stream, verbosity=0, clock=clock) as watch:
+        watch(planned(asset("corpus", 40 * MB)))
+        for second in range(12):
+            clock.now += 1
+            watch(Unpacking("corpus", second * MB, 40 * MB))
+        watch(fetched("corpus", 40 * MB, seconds=24))
+    assert stream.getvalue().splitlines() == [
+        "Assets: 1 file to fetch (40.0 MB)",
+        "corpus: unpacking 40.0 MB",
+        "Assets: 0/1 files, 0.0/40.0 MB, unpacking corpus 25 %",
+        "corpus: fetched 40.0 MB in 24 s (1.7 MB/s)",
+    ]
+
+
 def test_json_is_one_ascii_object_a_line_with_schema_and_type() -> None:
     stream = io.StringIO()
     events: list[Event] = [
@@ -698,15 +740,16 @@ def test_json_is_one_ascii_object_a_line_with_schema_and_type() -> None:
         fetched("größe", 5),
         Failed("größe", f"{ESC}[31m", ("hint",), optional=False),
         Noted("text"),
+        Unpacking("größe", 3, 5),
     ]
     with drawing("json", stream, environ={}) as watch:
         for event in events:
             watch(event)
     assert stream.getvalue().isascii()
     rows = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [row["schema"] for row in rows] == [1] * 8
+    assert [row["schema"] for row in rows] == [1] * 9
     assert [row["type"] for row in rows] == [
-        "planned", "started", "progressed", "waiting", "retrying", "finished", "failed", "noted",
+        "planned", "started", "progressed", "waiting", "retrying", "finished", "failed", "noted", "unpacking",
     ]  # fmt: skip
     assert rows[0]["assets"] == [
         {"name": "größe", "action": "fetch", "because": "not here yet", "size_bytes": 5, "source": "https://x.org/größe"}
@@ -717,6 +760,7 @@ def test_json_is_one_ascii_object_a_line_with_schema_and_type() -> None:
     }  # fmt: skip
     assert rows[5]["state"] == "fetched"
     assert rows[6]["hints"] == ["hint"]
+    assert rows[8] == {"schema": 1, "type": "unpacking", "asset": "größe", "done_bytes": 3, "size_bytes": 5}
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def with_user_files(place: Place) -> dict[str, bytes]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("step", range(8))
+@pytest.mark.parametrize("step", [0, *(pytest.param(step, marks=pytest.mark.slow) for step in range(1, 8))])
 def test_a_kill_at_any_change_leaves_the_old_or_the_new_folder_or_is_healed(step: int, tmp_path: Path) -> None:
     """Every eighth change from `step` on: all of them, over the eight runs of this test."""
     number = step + 1
@@ -211,6 +211,7 @@ def _one_kill(place: Place, number: int) -> bool:
     return was_killed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_run_that_heals_may_be_killed_too(tmp_path: Path) -> None:
     for number in range(1, 400, 7):
@@ -345,7 +346,7 @@ def test_kills_at_random_moments_of_a_large_archive(tmp_path: Path) -> None:
 
 
 def test_an_interruption_leaves_everything_as_it_was(place: Place) -> None:
-    (place.folder / "new.tar").write_bytes(wrap("gz", tar(TarMember("big", os.urandom(40 << 20)))))
+    (place.folder / "new.tar").write_bytes(wrap("gz", tar(TarMember("big", os.urandom(4 << 20)))))
     before = place.tree()
 
     def stop(event: Event) -> None:
@@ -472,7 +473,7 @@ def test_folders_have_the_mode_of_the_umask(umask: int, mode: int, open_folder: 
 
 def test_nothing_is_left_of_a_decoding_thread(tmp_path: Path) -> None:
     before = threading.active_count()
-    (tmp_path / "x").write_bytes(wrap("gz", os.urandom(20 << 20)))
+    (tmp_path / "x").write_bytes(wrap("gz", os.urandom(12 << 20)))
     meter_limits = Limits(total_bytes=1 << 20)
     with pytest.raises(ArchiveRefused):
         extract(tmp_path / "x", "x.gz", tmp_path / "w" / "d", Unpack(), within=tmp_path / "w", limits=meter_limits)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,11 @@ def rot(path: Path) -> None:
     info = path.stat()
     change(path, bytes(path.stat().st_size))
     os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def stored_files(row: Outcome) -> list[Path]:
+    store = Path(os.environ["CONDA_ASSETS_STORE"])
+    return [path for path in (store / "sha256").rglob(str(row.sha256)) if path.is_file()]
 
 
 def warnings(lab: Lab) -> list[str]:
@@ -279,7 +285,7 @@ def test_verify_names_damaged_files_and_repair_unpacks_again(server: Server, lab
 
 def test_repair_fetches_the_archive_anew_when_the_stored_one_is_damaged_too(server: Server, lab: Lab) -> None:
     row = synced(lab, entry(server))
-    (stored,) = [path for path in Path(os.environ["CONDA_ASSETS_STORE"]).rglob(f"*{row.sha256}*") if path.is_file()]
+    (stored,) = stored_files(row)
     rot(stored)
     rot(lab.placed("corpus/top/note.txt"))
     report = api.verify(lab.target())
@@ -358,3 +364,41 @@ def test_an_interruption_ends_an_unpacking_and_leaves_the_old_folder(server: Ser
     assert steps[-1].done_bytes < steps[-1].size_bytes
     assert tree(lab.placed("corpus")) == FILES
     assert [path.name for path in lab.placed("").iterdir()] == ["corpus"]
+
+
+def test_a_private_folder_is_writable_and_may_be_edited(server: Server, lab: Lab) -> None:
+    server.add("/linked.tar", tar(TarMember("a.txt", b"one"), TarMember("b.txt", type=b"1", link="a.txt")))
+    synced(lab, entry(server, "/linked.tar", link="copy"))
+    folder = lab.placed("corpus")
+    (folder / "a.txt").write_bytes(b"edited")
+    assert tree(folder) == {"a.txt": b"edited", "b.txt": b"one"}
+    assert health(lab).state is Health.PRESENT
+    assert lab.sync().outcomes[0].state is State.KEPT
+    assert synced(lab, entry(server, "/linked.tar")).state is State.LINKED
+    assert tree(folder) == {"a.txt": b"one", "a.txt.orig": b"edited", "b.txt": b"one"}
+
+
+def test_unpacking_does_not_hold_up_transfers(server: Server, lab: Lab) -> None:
+    threads: set[threading.Thread] = set()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Unpacking):
+            threads.add(threading.current_thread())
+
+    lab.write([entry(server)])
+    api.sync(lab.spec(), lab.target(), lab.settings(), watch=watch)
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+def test_a_stored_archive_that_was_damaged_is_not_unpacked_but_fetched_anew(server: Server, lab: Lab) -> None:
+    """A tar has no checksums: nobody could tell wrong files from right ones."""
+    row = synced(lab, entry(server, "/newer.tar"))
+    (stored,) = stored_files(row)
+    rot(stored)
+    row = synced(lab, entry(server, "/newer.tar"), name="second")
+    assert isinstance(row.error, ArchiveRefused)
+    assert row.error.message == f"corpus: {stored} has been damaged since it was stored, and is moved away"
+    assert not lab.placed("corpus", "second").exists()
+    assert synced(lab, entry(server, "/newer.tar"), name="second").state is State.FETCHED
+    assert len(tree(lab.placed("corpus", "second"))) == 2

@@ -126,6 +126,7 @@ class Asset:
 
     `written`: the URL and its mirrors as they stand in the file, variables not expanded; empty where that is the same.
     `relock`: set when a lock pins the asset: the command that takes new bytes of the publisher into it.
+    `member`: set for one file of a pattern: its path below the pattern's own; the name is `pattern/member` then.
     `size_slack_bytes`: how far the true size may be from `size_bytes`; not 0 where the file says "523 MiB", a rounded figure.
     """
 
@@ -148,6 +149,17 @@ class Asset:
     size_slack_bytes: int = 0
     written: tuple[str, ...] = field(default=(), repr=False)
     relock: str = ""
+    member: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Its name in the file: the pattern's for a file of one."""
+        return self.name.removesuffix(f"/{self.member}") if self.member else self.name
+
+    @property
+    def env_path(self) -> str:
+        """What the variable holds, below `root`: the pattern's folder for a file of one."""
+        return self.path.removesuffix(f"/{self.member}") if self.member else self.path
 
     def fits(self, size_bytes: int) -> bool:
         """Whether a file of that size can be what the spec asks for."""
@@ -246,7 +258,7 @@ class Placed:
     """A receipt's line: what stands where, and why it is believed. `path` is relative to `root`, POSIX.
 
     `source` is a shown URL, `url_key` the sha256 of the full one (it may hold secrets). `want`: the asset's digest as text.
-    `private`: a writable copy that the user asked for (`link: copy`) and may edit.
+    `private`: a writable copy that the user asked for (`link: copy`) and may edit. `member`: see `Asset`.
     `unpack`: then `path` is a folder, unpacked in this way; `sha256` and `size_bytes` are the archive's, and a manifest
     (`conda_assets.unpack.manifest`) knows its files.
     """
@@ -267,6 +279,12 @@ class Placed:
     private: bool = False
     project: str | None = None
     unpack: Unpack | None = None
+    member: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Its name in the file: the pattern's for a file of one."""
+        return self.name.removesuffix(f"/{self.member}") if self.member else self.name
 
 
 @dataclass(frozen=True, slots=True)

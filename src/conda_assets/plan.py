@@ -86,7 +86,7 @@ def _step(asset: Asset, choice: Choice, disk: Disk, project: str) -> Step:
 
 def why_not(asset: Asset, choice: Choice) -> str:
     """Why the asset is not meant, as a clause; empty when it is."""
-    if choice.only and asset.name not in choice.only:
+    if choice.only and asset.name not in choice.only and asset.owner not in choice.only:
         return "not named by --only"
     if asset.platforms and choice.subdir not in asset.platforms:
         return f"only for {', '.join(asset.platforms)}"

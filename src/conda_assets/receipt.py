@@ -4,9 +4,10 @@
         {"schema": 1, "assets": [{"name": "gpt2-weights", "path": "models/gpt2.safetensors", "root": "prefix", "sha256": "248d…",
                                   "size_bytes": 548105171, "modified_ns": 1761…, "link": "hardlink", "source": "https://…",
                                   "url_key": "9c1e…", "want": "sha256:248d…", "env": "GPT2_WEIGHTS", "groups": [],
-                                  "optional": false, "private": false, "project": null, "unpack": null}]}
+                                  "optional": false, "private": false, "project": null, "unpack": null, "member": ""}]}
 
-`unpack` is `{"strip": 1, "include": ["*.jsonl"]}` for a folder; older receipts lack it.
+`unpack` is `{"strip": 1, "include": ["*.jsonl"]}` for a folder, `member` the path of a file of a pattern; older receipts lack
+both.
 
 Below `etc`, because conda copies that when it clones or renames an environment, and drops `conda-meta` but for its own records.
 Paths are relative, so a clone's receipt is right where it lands. Written whole, to a new file, then renamed.
@@ -108,6 +109,7 @@ def _placed(row: dict[str, Any]) -> Placed:
         private=bool(row.get("private", False)),
         project=row.get("project"),
         unpack=_unpack(row.get("unpack")),
+        member=str(row.get("member", "")),
     )
 
 

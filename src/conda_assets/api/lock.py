@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conda_assets.api.arriving import Brought, bring
-from conda_assets.api.pinning import own_assets, relock_command
+from conda_assets.api.entries import entry_of, member_entry, unchanged
+from conda_assets.api.expand import is_several, listed
+from conda_assets.api.lockfiles import own_assets, relock_command, write_lock
 from conda_assets.api.sync import one_at_a_time
-from conda_assets.digest import Digest
-from conda_assets.errors import AssetsError, DigestMismatch, DiskRefused, LockStale, Offline, UnknownAsset, UsageError
+from conda_assets.errors import (
+    AssetsError,
+    DigestMismatch,
+    LockStale,
+    Offline,
+    UnknownAsset,
+    UsageError,
+)
 from conda_assets.events import Failed, Observer, nobody
-from conda_assets.model import Asset, Locked, Spec, Stored, shown_url
+from conda_assets.model import Asset, Locked, Spec, shown_url
 from conda_assets.settings import Settings
 from conda_assets.sources import probe, vouch
-from conda_assets.spec.hiding import has_variable, led_to, without_secrets
 from conda_assets.spec.lockfile import FIRST_DOWNLOAD, Entry, Lock, as_written, lock_text, mirrors_as_written, misfit, misfits
 from conda_assets.store import open_stores
 
@@ -110,7 +116,7 @@ def lock(
         raise UsageError(f"{far[0]} is on the web, and a lock stands beside its file", "download it, then name it with `-f FILE`")
     old = {name: entry for each in locks.values() for name, entry in each.entries.items()}
     todo = [asset for asset in spec.assets if asset.name not in old or renew.wants(asset.name) or misfit(old[asset.name], asset)]
-    made = _make(todo, old, settings, environ, one_at_a_time(watch))
+    made = _with_patterns(todo, old, settings, environ, one_at_a_time(watch))
     rows = [
         made.get(asset.name) or LockRow(asset.name, "kept", "it fits", _kept(old[asset.name], asset)) for asset in spec.assets
     ]
@@ -120,7 +126,7 @@ def lock(
     written = []
     for source, path in places.items():
         mine = [entries[asset.name] for asset in own_assets(spec, source) if asset.name in entries]
-        if (mine or source in locks) and not dry_run and _write(path, lock_text(mine)):
+        if (mine or source in locks) and not dry_run and write_lock(path, lock_text(mine)):
             written.append(path)
     return LockReport(spec.sources, tuple(places.values()), tuple(written), tuple(rows))
 
@@ -128,6 +134,42 @@ def lock(
 def _kept(entry: Entry, asset: Asset) -> Entry:
     """An entry that fits; mirrors are copied from the file, which needs nobody."""
     return replace(entry, mirrors=mirrors_as_written(asset))
+
+
+def _with_patterns(
+    assets: Sequence[Asset], old: Mapping[str, Entry], settings: Settings, environ: Mapping[str, str], watch: Observer
+) -> dict[str, LockRow]:
+    """A row for each of the assets, and each file of a pattern asked for as an asset of its own."""
+    rows: dict[str, LockRow] = {}
+    files: dict[str, tuple[Asset, ...]] = {}
+    for asset, found in listed([asset for asset in assets if is_several(asset)], settings):
+        if isinstance(found, AssetsError):
+            rows[asset.name] = _failed(asset, found, old, watch)
+        else:
+            files[asset.name] = found
+    single = [asset for asset in assets if asset.name not in rows and asset.name not in files]
+    before = dict(old) | {f"{name}/{each.name}": each for name in files if name in old for each in old[name].files}
+    made = _make([*single, *(each for listing in files.values() for each in listing)], before, settings, environ, watch)
+    for asset in assets:
+        if asset.name in files:
+            rows[asset.name] = _together(asset, files[asset.name], made, old)
+        elif asset.name in made:
+            rows[asset.name] = made[asset.name]
+    return rows
+
+
+def _together(asset: Asset, files: Sequence[Asset], made: Mapping[str, LockRow], old: Mapping[str, Entry]) -> LockRow:
+    """A pattern's row: its files, or the first failure among them."""
+    rows = [made[each.name] for each in files]
+    count = sum(row.bytes_fetched for row in rows)
+    if bad := next((row for row in rows if row.error), None):
+        return replace(bad, name=asset.name, entry=old.get(asset.name), bytes_fetched=count)
+    try:
+        entries = tuple(member_entry(asset, each, row.entry) for each, row in zip(files, rows, strict=True) if row.entry)
+    except AssetsError as error:
+        return LockRow(asset.name, "failed", error.message, old.get(asset.name), count, asset.optional, error)
+    entry = Entry(asset.name, url=as_written(asset), files=entries)
+    return LockRow(asset.name, "locked", f"{len(files)} files", entry, count, asset.optional)
 
 
 def _make(
@@ -138,17 +180,16 @@ def _make(
     asked: dict[str, tuple[Asset, Locked]] = {}
     for asset, said in _ask_all(assets, settings):
         if isinstance(said, AssetsError):
-            watch(Failed(asset.name, said.message, tuple(hint.text for hint in said.hints), asset.optional))
-            rows[asset.name] = _failed(asset, said, old)
-        elif (entry := _unchanged(asset, said, old.get(asset.name))) is not None:
+            rows[asset.name] = _failed(asset, said, old, watch)
+        elif (entry := unchanged(asset, said, old.get(asset.name))) is not None:
             rows[asset.name] = LockRow(asset.name, "locked", "the publisher has the same file", entry)
         elif asset.digest or said.digest:
-            rows[asset.name] = _vouched(asset, said, old, settings)
+            rows[asset.name] = _vouched(asset, said, old, settings, watch)
         else:
             asked[asset.name] = (asset, said)
     for asset, brought in bring(asked, settings, environ, watch):
         if isinstance(brought, AssetsError):
-            rows[asset.name] = _failed(asset, brought, old)
+            rows[asset.name] = _failed(asset, brought, old, nobody)  # which has been told of
         else:
             rows[asset.name] = _first(asset, brought)
     return rows
@@ -172,83 +213,23 @@ def _ask_all(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asse
         yield from zip(assets, workers.map(ask, assets), strict=True)
 
 
-def _vouched(asset: Asset, locked: Locked, old: Mapping[str, Entry], settings: Settings) -> LockRow:
+def _vouched(asset: Asset, locked: Locked, old: Mapping[str, Entry], settings: Settings, watch: Observer) -> LockRow:
     """Somebody says what the bytes are: the publisher, the file, or both, who then have to agree."""
     own, said = asset.digest, locked.digest
     if own and said and own.algorithm == said.algorithm and own != said:
         source = shown_url(locked.url)
-        return _failed(asset, DigestMismatch(asset.name, own.algorithm, own.hex, said.hex, source), old)
+        return _failed(asset, DigestMismatch(asset.name, own.algorithm, own.hex, said.hex, source), old, watch)
     digests = [each for each in (own, said) if each]
     stored = next((found for each in digests if (found := open_stores(settings.stores).find(each))), None)
     vouched_by = locked.vouched_by if said else Path(asset.file).name or "the file"
-    return LockRow(asset.name, "locked", f"vouched for by {vouched_by}", _entry(asset, locked, digests, stored, vouched_by))
+    return LockRow(asset.name, "locked", f"vouched for by {vouched_by}", entry_of(asset, locked, digests, stored, vouched_by))
 
 
 def _first(asset: Asset, brought: Brought) -> LockRow:
-    entry = _entry(asset, brought.locked, [], brought.stored, FIRST_DOWNLOAD)
+    entry = entry_of(asset, brought.locked, [], brought.stored, FIRST_DOWNLOAD)
     return LockRow(asset.name, "locked", brought.because, replace(entry, pieces=brought.pieces), brought.bytes_fetched)
 
 
-def _entry(asset: Asset, locked: Locked, digests: Sequence[Digest], stored: Stored | None, vouched_by: str) -> Entry:
-    known = [*digests, *([Digest("sha256", stored.sha256)] if stored else [])]
-    written = asset.written[0] if asset.written else asset.url
-    own = locked.url == asset.url  # what a mirror says of its copy is nothing to compare with later
-    pinned_url = locked.pinned_url if own and not has_variable(written) else None
-    return Entry(
-        name=asset.name,
-        url=as_written(asset),
-        mirrors=mirrors_as_written(asset),
-        final_url=led_to(locked.final_url, locked.url, written) if own else None,
-        pinned_url=without_secrets(pinned_url) if pinned_url and pinned_url != asset.url else None,
-        revision=locked.revision if own else None,
-        size_bytes=stored.size_bytes if stored else locked.size_bytes,
-        sha256=next((each for each in known if each.algorithm == "sha256"), None),
-        other=next((each for each in known if each.algorithm != "sha256"), None),
-        etag=locked.etag if own else None,
-        modified=locked.modified if own and not locked.etag else None,
-        vouched_by=vouched_by,
-    )
-
-
-def _unchanged(asset: Asset, locked: Locked, before: Entry | None) -> Entry | None:
-    """The entry again, when it is to be renewed and the same strong ETag says that the bytes are the same ones."""
-    if before is None or misfit(before, asset) or locked.digest or asset.digest or not before.etag:
-        return None
-    same = (before.etag, before.size_bytes) == (locked.etag, locked.size_bytes) and locked.url == asset.url
-    if not same:
-        return None
-    fresh = _entry(asset, locked, before.digests(), None, before.vouched_by)
-    return replace(fresh, size_bytes=before.size_bytes, pieces=before.pieces)
-
-
-def _failed(asset: Asset, error: AssetsError, old: Mapping[str, Entry]) -> LockRow:
+def _failed(asset: Asset, error: AssetsError, old: Mapping[str, Entry], watch: Observer) -> LockRow:
+    watch(Failed(asset.name, error.message, tuple(hint.text for hint in error.hints), asset.optional))
     return LockRow(asset.name, "failed", error.message, old.get(asset.name), optional=asset.optional, error=error)
-
-
-def _write(path: Path, text: str) -> bool:
-    """Replace the file, unless it says just this; whether it was replaced.
-
-    Raises:
-        DiskRefused: it cannot be written.
-    """
-    data = text.encode()
-    path = Path(os.path.realpath(path))  # a link stays a link
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.is_file():
-            if path.read_bytes() == data:
-                return False
-            mode = path.stat().st_mode
-        else:
-            mode = None
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            fresh.chmod(mode & 0o777)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise DiskRefused("lock", f"{path} cannot be written: {error.strerror or error}") from error
-    return True

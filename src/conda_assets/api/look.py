@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from conda_assets.api.placing import place_of, still_stands
+from conda_assets.api.expand import as_placed, is_several
+from conda_assets.api.placing import folder_of, place_of, still_stands
 from conda_assets.api.sync import Options, choose
 from conda_assets.errors import UnknownAsset
 from conda_assets.model import Asset, Health, Outcome, Placed, Report, Spec, Target, shown_url
@@ -28,7 +29,9 @@ def status(
     environ = os.environ if environ is None else environ
     choice = choose(spec, target, settings, options or Options(), environ)
     placed = read_receipt(target.prefix)
-    rows = tuple(_row(asset, placed.get(asset.name), choice, target) for asset in spec.assets)
+    # Without a lock only the receipt knows the files of a pattern; nobody is asked here.
+    assets = [each for asset in spec.assets for each in ((is_several(asset) and as_placed(asset, placed)) or (asset,))]
+    rows = tuple(_row(asset, placed.get(asset.name), choice, target) for asset in assets)
     return Report("status", target, spec.sources, rows)
 
 
@@ -44,14 +47,18 @@ def listing(target: Target) -> tuple[Placed, ...]:
 
 
 def path_of(name: str, target: Target) -> tuple[Path, bool]:
-    """Where an asset stands, and whether it does.
+    """Where an asset stands, and whether it does; for a pattern, its folder.
 
     Raises:
         UnknownAsset: the environment has none of that name.
     """
     placed = read_receipt(target.prefix)
+    files = [line for line in placed.values() if line.member and line.owner == name]
+    if files:
+        path = folder_of(target, files[0])
+        return path, all(place_of(target, line).exists() for line in files)
     if name not in placed:
-        known = ", ".join(sorted(placed)) or "none"
+        known = ", ".join(sorted({line.owner for line in placed.values()})) or "none"
         raise UnknownAsset(f"no asset {name!r} in {target.prefix} (it has: {known})", "run `conda assets sync` first")
     path = place_of(target, placed[name])
     return path, path.exists()

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
-from pathlib import Path
-from shlex import join
 
-from conda_assets.errors import AssetsError, DigestMismatch, FileMissing, LockStale, SizeMismatch, UpstreamReplaced, UsageError
+from conda_assets.api.expand import member_of
+from conda_assets.api.lockfiles import own_assets, relock_command
+from conda_assets.errors import AssetsError, DigestMismatch, LockStale, SizeMismatch, UpstreamReplaced, UsageError
 from conda_assets.model import Asset, Locked, Spec, shown_url
-from conda_assets.spec.hiding import HIDDEN
-from conda_assets.spec.lockfile import Entry, Lock, lock_path, misfit, misfits
-from conda_assets.spec.source import local_path, read_source
+from conda_assets.spec.hiding import HIDDEN, has_variable
+from conda_assets.spec.lockfile import Entry, Lock, misfit, misfits
 from conda_assets.spec.urls import read_url
 from conda_assets.spec.values import Wrong
 
-__all__ = ["Use", "check_vouched", "find_locks", "name_lock", "own_assets", "pin", "read_locks"]
+__all__ = ["Use", "check_vouched", "name_lock", "pin"]
 
 
 class Use(str, Enum):
@@ -25,31 +24,6 @@ class Use(str, Enum):
     PLAIN = "plain"
     LOCKED = "locked"
     FROZEN = "frozen"
-
-
-def find_locks(sources: Sequence[str], cwd: Path) -> dict[str, Path]:
-    """Spec file, as typed → where its lock is or would be; nothing for a file on the web."""
-    return {source: lock_path(path) for source in sources if (path := local_path(source, cwd)) is not None}
-
-
-def read_locks(places: Mapping[str, Path], program: str = "conda assets") -> dict[str, Lock]:
-    """Spec file, as typed → its lock; nothing where there is none. `program`: for the hints.
-
-    Raises:
-        LockInvalid: with all faults of the first lock that has any.
-        UsageError: one that cannot be read.
-    """
-    from conda_assets.spec.lockread import read_lock
-
-    locks = {}
-    for source, path in places.items():
-        shown = str(Path(source).with_name(path.name)) if "://" not in source else str(path)
-        try:
-            text = read_source(str(path), path.parent, _no_url)
-        except FileMissing:
-            continue
-        locks[source] = read_lock(text, shown, relock_command(program, source))
-    return locks
 
 
 def pin(spec: Spec, locks: Mapping[str, Lock], use: Use, *, environ: Mapping[str, str], program: str = "conda assets") -> Spec:
@@ -73,20 +47,12 @@ def pin(spec: Spec, locks: Mapping[str, Lock], use: Use, *, environ: Mapping[str
             if why and lock:
                 again = relock_command(program, asset.file)
                 warnings.append(f"{asset.name}: {lock.file} is not used for it, {why}; `{again}` brings it up to date")
+        elif entry.files:
+            assets += [_member(asset, each, relock, environ) for each in entry.files]
         else:
             url = _url(asset, entry, use, environ)
             assets.append(pinned(asset, entry, url, relock))
     return replace(spec, assets=tuple(assets), warnings=tuple(warnings))
-
-
-def own_assets(spec: Spec, source: str) -> tuple[Asset, ...]:
-    """The assets of one of the spec's files."""
-    return tuple(asset for asset in spec.assets if asset.file == source)
-
-
-def relock_command(program: str, source: str, name: str = "") -> str:
-    """The command that brings a lock up to date, or takes one asset's new bytes into it."""
-    return join([*program.split(), "lock", "-f", source, *(["--update", name] if name else [])])
 
 
 def pinned(asset: Asset, entry: Entry, url: str, relock: str) -> Asset:
@@ -122,6 +88,12 @@ def name_lock(error: AssetsError, asset: Asset) -> AssetsError:
     return error
 
 
+def _member(asset: Asset, entry: Entry, relock: str, environ: Mapping[str, str]) -> Asset:
+    """A file of a pattern: the lock is its list, and nobody has to be asked for another one."""
+    url = entry.pinned_url or entry.url
+    return pinned(member_of(asset, entry.name, _expanded(asset, url, environ)), entry, _expanded(asset, url, environ), relock)
+
+
 def _refusal(use: Use, assets: Sequence[Asset], lock: Lock | None) -> tuple[str, ...]:
     if not assets and lock is None:
         return ()
@@ -139,11 +111,14 @@ def _url(asset: Asset, entry: Entry, use: Use, environ: Mapping[str, str]) -> st
         return entry.pinned_url
     if use is not Use.FROZEN or HIDDEN in entry.url:
         return asset.url
+    return _expanded(asset, entry.url, environ)
+
+
+def _expanded(asset: Asset, url: str, environ: Mapping[str, str]) -> str:
+    """The lock's URL with the variables that it has from the file."""
+    if not has_variable(url):
+        return url
     try:
-        return read_url(entry.url, environ).text
+        return read_url(url, environ).text
     except Wrong as wrong:
         raise UsageError(f"{asset.name}: the URL in the lock cannot be used: {wrong.message}", wrong.hint) from wrong
-
-
-def _no_url(url: str) -> str:
-    raise UsageError(f"{url} cannot have a lock")

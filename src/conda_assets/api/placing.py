@@ -19,7 +19,7 @@ from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Stored, 
 from conda_assets.plan import url_key
 from conda_assets.receipt import read_receipt, receipt_path, write_receipt
 
-__all__ = ["Ledger", "boundary", "place_of", "still_stands"]
+__all__ = ["Ledger", "boundary", "folder_of", "place_of", "still_stands"]
 
 _SAVE_EVERY_S = 2.0
 # A receipt is written in milliseconds; who needs longer than this has been stopped.
@@ -32,6 +32,12 @@ def place_of(target: Target, placed: Placed) -> Path:
     """The absolute path of a receipt's line. A project's files stay with the project they were placed for."""
     folder = Path(placed.project) if placed.root is Root.PROJECT and placed.project else target.folder(placed.root)
     return folder / placed.path
+
+
+def folder_of(target: Target, placed: Placed) -> Path:
+    """What the asset's variable holds: where it stands; for a file of a pattern, the pattern's folder."""
+    path = place_of(target, placed)
+    return path.parents[placed.member.count("/")] if placed.member else path
 
 
 def boundary(target: Target, root: Root) -> Path:
@@ -152,7 +158,7 @@ class Ledger:
         self.placed, self._changes, self._saved_at = merged, {}, time.monotonic()
 
     def _variables(self, placed: Mapping[str, Placed]) -> dict[str, Path]:
-        return {each.env: place_of(self._target, each) for each in placed.values() if each.env}
+        return {each.env: folder_of(self._target, each) for each in placed.values() if each.env}
 
     def _is_ours(self, path: Path) -> bool:
         """Some line of the receipt placed just this file there, and nobody has changed it since."""
@@ -185,6 +191,7 @@ class Ledger:
             private=asset.link is LinkMode.COPY,
             project=str(self._target.project) if asset.root is Root.PROJECT else None,
             unpack=asset.unpack,
+            member=asset.member,
         )
 
     def _note(self, placed: Placed) -> None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from conda_assets import spec as specs
+from conda_assets.api.lockfiles import find_locks, read_locks
 from conda_assets.api.look import path_of
-from conda_assets.api.pinning import Use, find_locks, pin, read_locks
+from conda_assets.api.pinning import Use, pin
 from conda_assets.api.sync import Options, fetch_url
 from conda_assets.api.sync import sync as sync_spec
 from conda_assets.digest import Digest, parse_digest

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from conda_assets.activation import set_by_user
 from conda_assets.api.engine import make_transport
+from conda_assets.api.expand import expanded, strays
 from conda_assets.api.pinning import check_vouched, name_lock
 from conda_assets.api.placing import Ledger, place_of, still_stands
-from conda_assets.api.unpacking import Beside
+from conda_assets.api.unpacking import Beside, check_archive
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, HashRequired, Offline, UnknownAsset, UsageError
 from conda_assets.events import Event, Failed, Finished, Noted, Observer, Planned, nobody
 from conda_assets.fetch import Arrival, Limits, Want, fetch
 from conda_assets.model import Asset, Locked, Outcome, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
-from conda_assets.plan import Choice, Disk, make_plan, url_key
+from conda_assets.plan import Choice, Disk, make_plan, url_key, why_not
 from conda_assets.receipt import read_receipt
 from conda_assets.settings import Settings
 from conda_assets.sources import probe
@@ -75,7 +76,12 @@ def sync(
     """
     options = options or Options()
     environ = os.environ if environ is None else environ
-    run = _Sync(spec, target, settings, options, one_at_a_time(watch), environ)
+    watch = one_at_a_time(watch)
+    choice = choose(spec, target, settings, options, environ)
+    placed = read_receipt(target.prefix) if options.place else {}
+    spec, unlisted = expanded(spec, lambda asset: not why_not(asset, choice), placed, settings, watch)
+    run = _Sync(spec, target, settings, options, watch, environ)
+    run.unlisted = unlisted
     return run.report(preview(spec, target, settings, options=options, environ=environ))
 
 
@@ -105,7 +111,7 @@ def choose(spec: Spec, target: Target, settings: Settings, options: Options, env
     Raises:
         UsageError: a group or a name that the file does not have.
     """
-    names = {asset.name for asset in spec.assets}
+    names = {name for asset in spec.assets for name in (asset.owner, asset.name)}
     if strange := sorted(set(options.only) - names):
         raise UnknownAsset(
             f"no asset {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(names)) or 'none'}"
@@ -118,7 +124,7 @@ def choose(spec: Spec, target: Target, settings: Settings, options: Options, env
     user_set = {
         asset.name
         for asset in spec.assets
-        if asset.env and set_by_user(asset.env, environ, target.folder(asset.root) / asset.path)
+        if asset.env and set_by_user(asset.env, environ, target.folder(asset.root) / asset.env_path)
     }
     return Choice(settings.subdir, options.groups, options.all_groups, options.only, user_set)
 
@@ -148,6 +154,7 @@ class _Sync:
         self._beside = Beside(watch)
         self._ledger = Ledger(target, self._beside.watch) if options.place else None
         self._outcomes: dict[str, Outcome] = {}
+        self.unlisted: Mapping[str, AssetsError] = {}
 
     def report(self, plan: Plan) -> Report:
         self._watch(Planned(plan))
@@ -160,7 +167,7 @@ class _Sync:
             self._fetch([step.asset for step in plan.of(Verb.FETCH)])
             self._beside.finish()
             if self._ledger and self._options.prune:
-                self._ledger.remove(sorted(set(self._ledger.placed) - {asset.name for asset in self._spec.assets}))
+                self._ledger.remove(strays(self._ledger.placed, self._spec))
         finally:
             self._beside.close()
             if self._ledger:
@@ -218,6 +225,8 @@ class _Sync:
         return [Want(key, tuple(group)) for key, group in shared.items()]
 
     def _refusal(self, asset: Asset) -> AssetsError | None:
+        if asset.name in self.unlisted:
+            return self.unlisted[asset.name]
         if self._options.require_hashes and asset.digest is None:
             return HashRequired(asset.name, f"{asset.file}:{asset.line} has no hash, and hashes are required")
         if self._settings.offline:
@@ -244,6 +253,12 @@ class _Sync:
         ledger = self._ledger
 
         def unpack() -> None:
+            try:
+                if arrival is None:
+                    check_archive(asset, stored, self._store, self._beside.watch)
+            except AssetsError as error:
+                self._fail(asset, error)
+                return
             self._put(asset, stored, since, arrival=arrival)
             ledger.save(now=False)
 

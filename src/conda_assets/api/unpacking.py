@@ -9,16 +9,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from conda_assets import unpack
-from conda_assets.errors import AssetsError, DiskRefused, FilesDamaged, UsageError
+from conda_assets.digest import Follower
+from conda_assets.errors import ArchiveRefused, AssetsError, DiskRefused, FilesDamaged, UsageError
 from conda_assets.events import Event, Observer, Progressed, Unpacking
 from conda_assets.link import remove_placed
-from conda_assets.model import Asset, Placed, Stored, last_part
+from conda_assets.model import Asset, LinkMode, Placed, Stored, last_part
+from conda_assets.store import Store
 
-__all__ = ["Beside", "damage", "drop_damaged", "forget_files", "known_files", "remove_folder", "stands_unpacked", "unpack_into"]
+__all__ = [
+    "Beside",
+    "check_archive",
+    "damage",
+    "drop_damaged",
+    "forget_files",
+    "known_files",
+    "remove_folder",
+    "stands_unpacked",
+    "unpack_into",
+]
 
 # Decoding and hashing take about one and a half cores for an archive.
 _AT_ONCE = 2
 _POLL_S = 0.5
+_STRIDE_BYTES = 64 << 20
 
 
 def known_files(prefix: Path, asset: str) -> unpack.Manifest | None:
@@ -42,6 +55,27 @@ def stands_unpacked(prefix: Path, placed: Placed, folder: Path) -> bool:
     )
 
 
+def check_archive(asset: Asset, stored: Stored, store: Store, watch: Observer) -> None:
+    """Read an archive that was stored by an earlier run: what is unpacked from other bytes could not be told from right files.
+
+    Raises:
+        ArchiveRefused: it is not what it was; then it is moved away, so that the next run fetches it anew.
+        StoreFailed: it cannot be moved away.
+    """
+    follower = Follower(stored.path, frozenset({"sha256"}))
+    try:
+        while follower.done_bytes < stored.size_bytes:
+            watch(Unpacking(asset.name, 0, stored.size_bytes))
+            follower.advance(min(follower.done_bytes + _STRIDE_BYTES, stored.size_bytes))
+        is_right = follower.digests()["sha256"].hex == stored.sha256
+    except (OSError, EOFError):
+        is_right = False
+    if not is_right:
+        store.quarantine(stored)
+        cause = f"{stored.path} has been damaged since it was stored, and is moved away"
+        raise ArchiveRefused(asset.name, cause, "run the same command again: it is fetched anew")
+
+
 def unpack_into(
     folder: Path, asset: Asset, stored: Stored, *, prefix: Path, within: Path, old: unpack.Manifest | None, watch: Observer
 ) -> None:
@@ -60,6 +94,7 @@ def unpack_into(
         within=within,
         sha256=stored.sha256,
         old=old,
+        writable=asset.link is LinkMode.COPY,
         asset=asset.name,
         watch=watch,
     )

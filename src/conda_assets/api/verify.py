@@ -31,7 +31,7 @@ def verify(target: Target, *, only: Collection[str] = (), watch: Observer = nobo
 
     `only`: names, empty for all; those that the receipt lacks are passed over.
     """
-    placed = {name: line for name, line in read_receipt(target.prefix).items() if not only or name in only}
+    placed = {name: line for name, line in read_receipt(target.prefix).items() if not only or name in only or line.owner in only}
     rows = {row.name: row for row in health(target).outcomes if row.name in placed}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="verify") as workers:
         present = [name for name, row in rows.items() if row.state is not Health.MISSING]
@@ -55,7 +55,7 @@ def set_damaged_aside(target: Target, settings: Settings, report: Report) -> Non
     placed = read_receipt(target.prefix)
     for row in report.outcomes:
         line = placed.get(row.name)
-        if line is None or not (row.state is Health.DAMAGED or (row.state is Health.MISSING and line.unpack)):
+        if line is None or row.state is not Health.DAMAGED:
             continue
         stored = store.find(Digest("sha256", line.sha256))
         if stored is not None and _digest(stored.path) != line.sha256:

@@ -14,7 +14,8 @@ from typing import TextIO
 
 from conda_assets import spec as specs
 from conda_assets.api import Options
-from conda_assets.api.pinning import Use, find_locks, pin, read_locks
+from conda_assets.api.lockfiles import find_locks, read_locks
+from conda_assets.api.pinning import Use, pin
 from conda_assets.cli.target import find_target
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.events import Observer

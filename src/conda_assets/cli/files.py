@@ -9,6 +9,7 @@ from pathlib import Path
 
 from conda_assets import api
 from conda_assets.api import Options
+from conda_assets.api.expand import strays
 from conda_assets.cli.call import Call, asks, exit_status
 from conda_assets.cli.document import plan_document, report_document
 from conda_assets.errors import Interrupted, UsageError
@@ -49,7 +50,8 @@ def run_verify(call: Call) -> int:
     target = call.target(spec)
     known = {asset.name for asset in spec.assets} if spec else set()
     only = call.options().only
-    if strange := sorted(set(only) - known - set(read_receipt(target.prefix))):
+    receipt = read_receipt(target.prefix)
+    if strange := sorted(set(only) - known - set(receipt) - {line.owner for line in receipt.values()}):
         raise UsageError(f"no asset {strange[0]!r} in {target.prefix}", "`conda assets list` names what is there")
     with call.drawing() as watch:
         report = api.verify(target, only=only, watch=watch)
@@ -111,7 +113,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 
 def _prune_is_wanted(call: Call, spec: Spec, target: Target) -> bool:
-    extra = sorted(set(read_receipt(target.prefix)) - {asset.name for asset in spec.assets})
+    extra = strays(read_receipt(target.prefix), spec)
     return not extra or asks(call, f"Remove {', '.join(extra)} from {target.prefix}")
 
 
@@ -125,9 +127,12 @@ def _verify_status(report: Report) -> int:
 def _repair(call: Call, spec: Spec | None, target: Target, report: Report, wrong: tuple[str, ...]) -> int:
     if spec is None:
         raise UsageError("no file says where the bytes come from", "name it with `-f environment.yml`")
+    spec = call.pinned(spec)
     names = {asset.name for asset in spec.assets}
+    placed = read_receipt(target.prefix)
+    # A pattern without a lock is mended as a whole.
+    wrong = tuple(dict.fromkeys(name if name in names else placed[name].owner for name in wrong))
     if lost := sorted(set(wrong) - names):
         raise UsageError(f"{', '.join(spec.sources)} has no asset {lost[0]!r}", "name the file that has it with `-f FILE`")
-    spec = call.pinned(spec)
     api.set_damaged_aside(target, call.settings, report)
     return sync_into(call, spec, target, Options(only=wrong, require_hashes=call.options().require_hashes))

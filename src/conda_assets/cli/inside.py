@@ -18,7 +18,8 @@ from pathlib import Path
 
 from conda_assets import api
 from conda_assets import spec as specs
-from conda_assets.api.pinning import Use, find_locks, pin, read_locks
+from conda_assets.api.lockfiles import find_locks, read_locks
+from conda_assets.api.pinning import Use, pin
 from conda_assets.cli.call import exit_status
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, Hint, Interrupted
@@ -222,4 +223,5 @@ def _asset(line: Placed) -> Asset:
         optional=line.optional,
         link=LinkMode.COPY if line.private else LinkMode.AUTO,
         unpack=line.unpack,
+        member=line.member,
     )

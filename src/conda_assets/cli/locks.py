@@ -7,11 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 from conda_assets.api.lock import LockReport, LockRow, Renewal, check_locks, lock
-from conda_assets.api.pinning import find_locks, read_locks
+from conda_assets.api.lockfiles import find_locks, read_locks
 from conda_assets.cli.call import Call
 from conda_assets.cli.document import SCHEMA
 from conda_assets.errors import Interrupted
 from conda_assets.model import Spec, shown_size, shown_url
+from conda_assets.spec.lockfile import Entry
 from conda_assets.terminal import say
 from conda_assets.terminal.tables import Column, table
 
@@ -90,7 +91,8 @@ def _json_row(row: LockRow) -> dict[str, object]:
     return {
         "name": row.name,
         "state": row.state,
-        "size_bytes": entry.size_bytes if entry else None,
+        "size_bytes": _size_of(entry) if entry else None,
+        "files": len(entry.files) or None if entry else None,
         "sha256": entry.sha256.hex if entry and entry.sha256 else None,
         "hash": str(entry.other) if entry and entry.other else None,
         "revision": entry.revision if entry else None,
@@ -103,6 +105,17 @@ def _json_row(row: LockRow) -> dict[str, object]:
     }
 
 
+def _size_of(entry: Entry) -> int | None:
+    """Bytes; of all files together where it is a pattern, None where one is unknown."""
+    sizes = [each.size_bytes for each in entry.files or (entry,)]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def _shown_size(entry: Entry) -> str:
+    size_bytes = _size_of(entry)
+    return "" if size_bytes is None else shown_size(size_bytes)
+
+
 def _text(call: Call, report: LockReport) -> str:
     """A row for each asset that was touched; all of them with `-v`."""
     shown = [row for row in report.rows if row.state != "kept" or call.args.verbose]
@@ -110,7 +123,7 @@ def _text(call: Call, report: LockReport) -> str:
         (
             row.name,
             row.state,
-            shown_size(row.entry.size_bytes) if row.entry and row.entry.size_bytes is not None else "",
+            _shown_size(row.entry) if row.entry else "",
             f"{row.entry.digest.algorithm}:{row.entry.digest.hex[:12]}…" if row.entry and row.entry.digest else "",
             row.entry.vouched_by if row.entry else "",
             row.because.removeprefix(f"{row.name}: "),

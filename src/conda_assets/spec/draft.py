@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def _default_name(node: Node, at: str, url: str, walk: Walk) -> str | None:
 
 
 def _check_path(node: Node, nodes: Mapping[str, Node], at: str, values: dict[str, Any], walk: Walk) -> None:
-    """The default path is a path too; one that ends in `/` is a folder, which only an unpacked asset is."""
+    """The default path is a path too; one that ends in `/` is a folder, which only an unpacked asset or several files are."""
     path = values.get("path")
     if path is None:
         name = values.get("name")
@@ -124,9 +125,14 @@ def _check_path(node: Node, nodes: Mapping[str, Node], at: str, values: dict[str
         values["path"] = path.rstrip("/")
         if "unpack" in nodes and values["unpack"] is None and not _is_false(nodes["unpack"]):
             return  # at fault itself
-        if values.get("unpack") is None:
+        if values.get("unpack") is None and not _names_several(values.get("url")):
             file = f"{path}{values.get('name') or 'file'}"
             walk.fault(nodes["path"], f"{at}.path", f"{shown(path)} is a folder, and the asset is a file", f"write {shown(file)}")
+
+
+def _names_several(url: object) -> bool:
+    """The URL ends in `/` or has a glob, and its scheme has such; whole repositories are seen by their source only."""
+    return isinstance(url, str) and not url.startswith(("http", "ftp:", "sftp:", "file:")) and bool(re.search(r"[*?\[]|/$", url))
 
 
 def _is_false(node: Node) -> bool:

@@ -12,7 +12,8 @@ takes the place of the target as a whole (`work`, `swapping`). Nothing outside `
 
 Links are never made: one that stays inside becomes another name of the file it leads to, or a folder with such names; one that
 leads out is refused, one that leads nowhere is left out and noted. Files are 0444, or 0555 if the archive says that they are
-programs; owners, other bits, attributes and access lists are dropped. The `Manifest` says what was written.
+programs, and with `writable` 0200 more; owners, other bits, attributes and access lists are dropped. The `Manifest` says what was
+written.
 
 A name is imported when it is first asked for: all of it takes 30 ms, which a sync without archives need not wait.
 """

@@ -48,6 +48,7 @@ def extract(  # noqa: PLR0913 - one call says what, where and for whom; all but 
     limits: Limits = Limits(),  # noqa: B008 - frozen
     sha256: str | None = None,
     old: Manifest | None = None,
+    writable: bool = False,
     asset: str = "",
     watch: Observer = nobody,
 ) -> Manifest:
@@ -64,6 +65,7 @@ def extract(  # noqa: PLR0913 - one call says what, where and for whom; all but 
         into: absolute; `within` is a folder above it, and the one that nothing is written outside of.
         sha256: of the archive, where it is known; else it is read for that.
         old: the manifest of what stands there, if anything of ours does.
+        writable: files that their owner may change, none of which shares its bytes with another one.
         asset: its name, for errors and events.
         watch: gets `Unpacking` and `Noted`; what it raises ends the run, with the old folder as it was.
 
@@ -73,7 +75,7 @@ def extract(  # noqa: PLR0913 - one call says what, where and for whom; all but 
         UnsafePath: no folder stands at the target, or a link above it leads out of `within`.
         DiskFull, DiskRefused: the system refuses; the old folder is still there.
     """
-    run = _Run(archive, name, unpack, limits, asset or into.name, watch)
+    run = _Run(archive, name, unpack, limits, writable, asset or into.name, watch)
     with _our_errors(run.asset, into.parent), open_spot(into, within, run.asset, create=True) as spots:
         above = spots[-1]
         info = above.look(into.name)
@@ -93,8 +95,10 @@ def extract(  # noqa: PLR0913 - one call says what, where and for whom; all but 
 class _Run:
     """What stays the same during one extraction."""
 
-    def __init__(self, archive: Path, name: str, unpack: Unpack, limits: Limits, asset: str, watch: Observer) -> None:
-        self._archive, self._name, self._unpack, self._limits = archive, name, unpack, limits
+    def __init__(
+        self, archive: Path, name: str, unpack: Unpack, limits: Limits, writable: bool, asset: str, watch: Observer
+    ) -> None:
+        self._archive, self._name, self._unpack, self._limits, self._writable = archive, name, unpack, limits, writable
         self.asset, self._watch = asset, watch
 
     def fill(self, work: Work, sha256: str | None) -> Manifest:
@@ -108,7 +112,7 @@ class _Run:
             pulse = _Pulse(self.asset, file, size_bytes, work, self._watch)
             meter = Meter(self._limits, size_bytes, new.path, beat=pulse.beat)
             kind, entries = self._entries(stack, file, size_bytes, meter)
-            tree = Tree(new, meter)
+            tree = Tree(new, meter, writable=self._writable)
             filling = Filling(tree, self._unpack, self._limits, meter)
             pulse.tell()
             filling.fill(entries)

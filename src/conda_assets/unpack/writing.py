@@ -1,4 +1,4 @@
-"""Writing members into a fresh folder of ours: whole, hashed on the way, read-only."""
+"""Writing members into a fresh folder of ours: whole, hashed on the way, read-only unless the user wants them for himself."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Tree", "sync_folder"]
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _FRESH = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | _BINARY
-_MODE, _PROGRAM_MODE = 0o444, 0o555
+_MODE, _PROGRAM, _WRITABLE = 0o444, 0o111, 0o200
 
 
 class Tree:
     """A folder that only we know of, so that names below it need no guard of their own."""
 
-    def __init__(self, root: Spot, meter: Meter) -> None:
-        self._root, self._meter = root, meter
+    def __init__(self, root: Spot, meter: Meter, *, writable: bool = False) -> None:
+        self._root, self._meter, self._writable = root, meter, writable
         self._folders = {""}
 
     def folder(self, path: str) -> None:
@@ -66,7 +66,7 @@ class Tree:
         return Member(path, size_bytes, modified_ns, sha256, entry.executable)
 
     def copy(self, path: str, source: Member) -> Member:
-        """Give a file that was written another name; its bytes are shared where the file system can, else copied.
+        """Give a file that was written another name; its bytes are shared if nobody may change them and the file system can.
 
         Raises:
             Refused, DiskFull, OSError: as `write`.
@@ -74,16 +74,11 @@ class Tree:
         # Shared bytes cost nothing, but are hashed for each name.
         self._meter.came(source.size_bytes)
         self.folder(path.rpartition("/")[0])
-        root = self._root
-        try:
-            os.link(root.at(source.path), root.at(path), src_dir_fd=root.descriptor, dst_dir_fd=root.descriptor)
-        except FileExistsError:
-            raise
-        except OSError:  # no hard links here, or too many of one file
-            blocks = self._read(source)
-            entry = Entry(path, Sort.FILE, source.size_bytes, source.modified_ns, source.executable, blocks=blocks)
-            return self.write(path, entry)
-        return replace(source, path=path)
+        if not self._writable and self._link(source.path, path):
+            return replace(source, path=path)
+        blocks = self._read(source)
+        entry = Entry(path, Sort.FILE, source.size_bytes, source.modified_ns, source.executable, blocks=blocks)
+        return self.write(path, entry)
 
     def sync(self) -> None:
         """Have everything on the disk, before it gets its name.
@@ -96,6 +91,16 @@ class Tree:
         sync = _syncfs()
         for path in [""] if sync else sorted(self._folders):
             sync_folder(self._root, path or ".", sync or os.fsync)
+
+    def _link(self, path: str, name: str) -> bool:
+        root = self._root
+        try:
+            os.link(root.at(path), root.at(name), src_dir_fd=root.descriptor, dst_dir_fd=root.descriptor)
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links here, or too many of one file
+            return False
+        return True
 
     def _pour(self, descriptor: int, entry: Entry) -> tuple[str, int]:
         digest, size_bytes = hashlib.sha256(usedforsecurity=False), 0
@@ -116,15 +121,18 @@ class Tree:
             return None
         time_ns = sane_time(entry.modified_ns)
         os.utime(descriptor, ns=(time_ns, time_ns))
-        os.chmod(descriptor, _PROGRAM_MODE if entry.executable else _MODE)
+        os.chmod(descriptor, self._mode(entry))
         return os.fstat(descriptor).st_mtime_ns
 
     def _finish_by_name(self, path: str, entry: Entry) -> int:
         """As `_finish`, for Windows; the mode last: a read-only file takes no time stamp there."""
         file, time_ns = self._root.path / path, sane_time(entry.modified_ns)
         os.utime(file, ns=(time_ns, time_ns))
-        file.chmod(_PROGRAM_MODE if entry.executable else _MODE)
+        file.chmod(self._mode(entry))
         return file.stat().st_mtime_ns
+
+    def _mode(self, entry: Entry) -> int:
+        return _MODE | (_PROGRAM if entry.executable else 0) | (_WRITABLE if self._writable else 0)
 
     def _read(self, source: Member) -> Iterator[bytes]:
         descriptor = os.open(self._root.at(source.path), os.O_RDONLY | _BINARY, dir_fd=self._root.descriptor)

@@ -1,0 +1,108 @@
+"""Assets whose URL names several files become those files, each an asset of its own, before anything is decided about them.
+
+`corpus` with the URL `hf://datasets/lab/corpus/data/*.parquet` and the path `corpus` becomes `corpus/0.parquet`,
+`corpus/1.parquet` and so on, at paths of the same names. All that the user said of the one holds for
+each; its variable is the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from conda_assets.digest import Digest
+from conda_assets.errors import AssetFailed, AssetsError, NoSource, Offline
+from conda_assets.events import Noted, Observer
+from conda_assets.model import Asset, Placed, Spec
+from conda_assets.settings import Settings
+from conda_assets.sources import expand as list_files
+from conda_assets.sources import is_pattern
+
+__all__ = ["as_placed", "expanded", "is_several", "listed", "member_of", "strays"]
+
+
+def is_several(asset: Asset) -> bool:
+    """The asset names several files and has not been expanded; a scheme that cannot be fetched is told of later."""
+    # Asked of every asset of every run: importing a source to hear that an HTTP URL is one file takes 30 ms.
+    if asset.member or urlsplit(asset.url).scheme in ("http", "https"):
+        return False
+    try:
+        return is_pattern(asset)
+    except AssetFailed:
+        return False
+
+
+def member_of(asset: Asset, member: str, url: str) -> Asset:
+    """One file of a pattern. `member`: its path below the asset's own."""
+    return replace(
+        asset,
+        name=f"{asset.name}/{member}",
+        path=f"{asset.path}/{member}",
+        url=url,
+        member=member,
+        mirrors=(),
+        written=(),
+        digest=None,
+        size_bytes=None,
+        size_slack_bytes=0,
+    )
+
+
+def listed(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asset, tuple[Asset, ...] | AssetsError]]:
+    """Each pattern with its files, as the publishers list them now."""
+
+    def ask(asset: Asset) -> tuple[Asset, ...] | AssetsError:
+        if settings.offline:
+            return Offline(asset.name, "its files have to be listed, and the network may not be used (offline)")
+        if asset.digest is not None or asset.unpack is not None or asset.mirrors:
+            said = "a hash" if asset.digest else "`unpack`" if asset.unpack else "`mirrors`"
+            return NoSource(asset.name, f"its URL names several files, for which there cannot be {said}")
+        try:
+            return tuple(member_of(asset, path, url) for path, url in list_files(asset, settings.network))
+        except AssetsError as error:
+            return error
+
+    if not assets:
+        return
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="list") as workers:
+        yield from zip(assets, workers.map(ask, assets), strict=True)
+
+
+def expanded(
+    spec: Spec, meant: Callable[[Asset], bool], placed: Mapping[str, Placed], settings: Settings, watch: Observer
+) -> tuple[Spec, dict[str, AssetsError]]:
+    """The spec with the files of each pattern that is `meant` in its place, and what went wrong with the others, by name.
+
+    Offline, what an earlier run has placed stands for the list.
+    """
+    several = [asset for asset in spec.assets if is_several(asset) and meant(asset)]
+    found: dict[str, tuple[Asset, ...]] = {}
+    failed: dict[str, AssetsError] = {}
+    for asset, files in listed(several, settings):
+        before = as_placed(asset, placed) if isinstance(files, Offline) else ()
+        if before:
+            watch(Noted(f"{asset.name}: offline, so its {len(before)} files are those of the last sync"))
+            found[asset.name] = before
+        elif isinstance(files, AssetsError):
+            failed[asset.name] = files
+        else:
+            found[asset.name] = files
+    assets = tuple(each for asset in spec.assets for each in found.get(asset.name, (asset,)))
+    return replace(spec, assets=assets), failed
+
+
+def as_placed(asset: Asset, placed: Mapping[str, Placed]) -> tuple[Asset, ...]:
+    """The files of a pattern that an earlier run has placed, with the bytes they had then."""
+    lines = [line for line in placed.values() if line.member and line.owner == asset.name]
+    return tuple(
+        replace(member_of(asset, line.member, line.source), digest=Digest("sha256", line.sha256), size_bytes=line.size_bytes)
+        for line in sorted(lines, key=lambda line: line.name)
+    )
+
+
+def strays(placed: Mapping[str, Placed], spec: Spec) -> list[str]:
+    """Names in the receipt that the file no longer names; a pattern that has not been expanded names whatever it had."""
+    names = {asset.name for asset in spec.assets}
+    return sorted(name for name, line in placed.items() if name not in names and not (line.member and line.owner in names))
