@@ -720,12 +720,14 @@ def test_a_log_tells_that_an_archive_is_unpacked_and_how_far() -> None:
         for second in range(12):
             clock.now += 1
             watch(Unpacking("corpus", second * MB, 40 * MB))
-        watch(fetched("corpus", 40 * MB, seconds=24))
+        watch(Finished("corpus", State.FETCHED, 40 * MB, 40 * MB, 24.0, "/env/corpus", 20.0))
+        watch(Finished("old", State.LINKED, 40 * MB, 0, 2.5, "/env/old", 2.5))
     assert stream.getvalue().splitlines() == [
         "Assets: 1 file to fetch (40.0 MB)",
         "corpus: unpacking 40.0 MB",
         "Assets: 0/1 files, 0.0/40.0 MB, unpacking corpus 25 %",
-        "corpus: fetched 40.0 MB in 24 s (1.7 MB/s)",
+        "corpus: fetched 40.0 MB in 4.0 s (10.0 MB/s), unpacked in 20 s",
+        "old: linked 40.0 MB from the store, unpacked in 2.5 s",
     ]
 
 

@@ -16,6 +16,7 @@ import pytest
 from archives import COMPRESSORS, TarMember, ZipMember, seven_zip, tar, wrap, zip_
 from conda_assets import api
 from conda_assets.api import Options
+from conda_assets.cli import inside
 from conda_assets.errors import ArchiveRefused, FilesDamaged, NotAnArchive
 from conda_assets.events import Event, Finished, Noted, Unpacking
 from conda_assets.model import Health, LinkType, Outcome, State, Unpack
@@ -162,7 +163,7 @@ def test_a_second_environment_unpacks_from_the_store(server: Server, lab: Lab) -
 def test_fetch_fills_the_store_and_unpacks_nothing(server: Server, lab: Lab) -> None:
     row = synced(lab, entry(server), place=False)
     assert row.path is not None
-    assert row.path.read_bytes() == wrap("gz", PLAIN)
+    assert (row.path.read_bytes(), row.unpack) == (wrap("gz", PLAIN), None)
     assert not lab.placed("corpus").exists()
 
 
@@ -402,3 +403,15 @@ def test_a_stored_archive_that_was_damaged_is_not_unpacked_but_fetched_anew(serv
     assert not lab.placed("corpus", "second").exists()
     assert synced(lab, entry(server, "/newer.tar"), name="second").state is State.FETCHED
     assert len(tree(lab.placed("corpus", "second"))) == 2
+
+
+def test_conda_doctor_mends_a_folder_by_the_receipt(server: Server, lab: Lab) -> None:
+    synced(lab, entry(server, unpack={"strip": 1}))
+    rot(lab.placed("corpus/note.txt"))
+    (lab.placed("corpus") / "a.jsonl").unlink()
+    lab.file.unlink()
+    server.close()
+    assert inside.to_mend(lab.prefix()) == ("corpus",)
+    assert inside.mend(lab.prefix(), {"quiet": True}).exit_code == 0
+    assert tree(lab.placed("corpus")) == BARE
+    assert inside.to_mend(lab.prefix()) == ()

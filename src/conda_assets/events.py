@@ -86,7 +86,9 @@ class Unpacking:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An asset is in its place. `bytes_fetched` came over the network in this run."""
+    """An asset is in its place. `bytes_fetched` came over the network in this run. `unpack_s`: the part of `seconds` that went
+    into unpacking.
+    """
 
     asset: str
     state: State
@@ -94,6 +96,7 @@ class Finished:
     bytes_fetched: int
     seconds: float
     path: str
+    unpack_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,13 +246,13 @@ class _Sync:
 
     def _settle(self, asset: Asset, stored: Stored, arrival: Arrival | None = None) -> None:
         """Put what is stored where it belongs; an archive is unpacked beside what else goes on."""
-        since = time.monotonic()
         if asset.unpack is None or self._ledger is None:
-            self._put(asset, stored, since, arrival=arrival)
+            self._put(asset, stored, time.monotonic(), arrival=arrival)
             return
         ledger = self._ledger
 
         def unpack() -> None:
+            since = time.monotonic()
             try:
                 if arrival is None:
                     check_archive(asset, stored, self._store, self._beside.watch)
@@ -274,7 +274,8 @@ class _Sync:
             self._fail(asset, error)
             return
         state = State.FETCHED if arrival else State.LINKED
-        seconds = (arrival.seconds if arrival else 0.0) + time.monotonic() - since
+        put_s = time.monotonic() - since
+        seconds = (arrival.seconds if arrival else 0.0) + put_s
         count = arrival.bytes_fetched if arrival else 0
         self._outcomes[asset.name] = self._outcome(
             asset,
@@ -287,7 +288,8 @@ class _Sync:
             seconds=seconds,
             source=arrival.source if arrival else None,
         )
-        self._watch(Finished(asset.name, state, stored.size_bytes, count, seconds, str(path)))
+        unpack_s = put_s if asset.unpack and self._ledger else 0.0
+        self._watch(Finished(asset.name, state, stored.size_bytes, count, seconds, str(path), unpack_s))
 
     def _fail(self, asset: Asset, error: AssetsError) -> None:
         error = name_lock(error, asset)
@@ -316,7 +318,7 @@ class _Sync:
             source=source or shown_url(asset.url),
             pinned=asset.digest is not None,
             optional=asset.optional,
-            unpack=asset.unpack,
+            unpack=asset.unpack if self._ledger else None,
         )
         return replace(blank, **rest)  # type: ignore[arg-type]
 

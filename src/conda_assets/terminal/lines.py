@@ -119,17 +119,26 @@ class Wording:
     def _ends(self, event: Finished) -> list[str]:
         """What there is to say of an end, from all of it to the least."""
         size = shown_size(event.size_bytes)
+        unpacked = f", unpacked in {elapsed(event.unpack_s)}" if event.unpack_s >= 0.05 else ""
         if event.state is State.LINKED:
-            return [f"{size} from the store", size]
+            return [f"{size} from the store{unpacked}", f"{size} from the store", size]
         if event.state is not State.FETCHED:
             return [event.state.value]
-        spent = f" in {elapsed(event.seconds)}" if event.seconds >= 0.05 else ""
-        pace = f" ({rate(event.bytes_fetched / event.seconds)})" if event.seconds >= 0.05 and event.bytes_fetched else ""
+        seconds = event.seconds - event.unpack_s
+        spent = f" in {elapsed(seconds)}" if seconds >= 0.05 else ""
+        pace = f" ({rate(event.bytes_fetched / seconds)})" if seconds >= 0.05 and event.bytes_fetched else ""
         # What an earlier run left makes the figures look wrong unless it is said.
         begun = f"{size}, resumed: {shown_size(event.bytes_fetched)}" if event.bytes_fetched < event.size_bytes else size
         algorithm = self._algorithms.get(event.asset)
         proof = f", {algorithm} verified" if algorithm else ""
-        return [f"{begun}{spent}{pace}{proof}", f"{begun}{spent}{pace}", f"{size}{spent}{pace}", f"{size}{spent}", size]
+        return [
+            f"{begun}{spent}{pace}{proof}{unpacked}",
+            f"{begun}{spent}{pace}{proof}",
+            f"{begun}{spent}{pace}",
+            f"{size}{spent}{pace}",
+            f"{size}{spent}",
+            size,
+        ]
 
     def _announcement(self, plan: Plan) -> str:
         """What is going to happen, before the first server has answered; empty when nothing is."""

@@ -4,7 +4,8 @@
 {"schema": 1, "type": "started", "asset": …, "size_bytes": …, "done_bytes": …, "source": …}
 {"schema": 1, "type": "progressed", "asset": …, "done_bytes": …, "size_bytes": …, "bytes_per_s": …, "connections": …,
  "verified_bytes": …}
-{"schema": 1, "type": "finished", "asset": …, "state": "fetched", "size_bytes": …, "bytes_fetched": …, "seconds": …, "path": …}
+{"schema": 1, "type": "finished", "asset": …, "state": "fetched", "size_bytes": …, "bytes_fetched": …, "seconds": …, "path": …,
+ "unpack_s": …}
 {"schema": 1, "type": "unpacking", "asset": …, "done_bytes": …, "size_bytes": …}
 … and waiting, retrying, failed, noted, with the fields of their events. A key that is here stays; new ones may come.
 """
