@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -70,4 +71,6 @@ def _written(asset: Asset) -> str:
 
 def _unsaid(revision: str | None, asset: Asset) -> str | None:
     """The revision, unless it is what a variable in the URL holds."""
-    return None if revision and has_variable(_written(asset)) and revision in asset.url else revision
+    if revision is None or not has_variable(_written(asset)):
+        return revision
+    return None if any(part in asset.url for part in re.split("[#@ ]", revision) if part) else revision

@@ -1,4 +1,4 @@
-"""Verbs about the lock: lock."""
+"""The verb that locks."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ _VERBS = {
     "info": ("looks", "run_info"),
     "list": ("looks", "run_list"),
     "lock": ("locks", "run_lock"),
+    "outdated": ("news", "run_outdated"),
     "path": ("looks", "run_path"),
     "remove": ("edits", "run_remove"),
     "schema": ("looks", "run_schema"),

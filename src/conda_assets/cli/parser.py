@@ -33,6 +33,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _list(verbs)
     _create(verbs)
     _lock(verbs)
+    _outdated(verbs)
     _setup(verbs)
     _add(verbs)
     _remove(verbs)
@@ -213,6 +214,16 @@ def _lock(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing, ask nobody; exit 3 when the lock is out of date")
     _transfer(parser, hashes=False)
     _common(parser)
+
+
+def _outdated(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "outdated",
+        "ask publishers whether they still have what is locked or placed: moved, vanished, changed at the same URL; exit 3 if so",
+        file=True,
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
 
 
 def _setup(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
