@@ -35,6 +35,7 @@ PUBLISHERS = (
     "hf",
     "http",
     "oci",
+    "s3",
 )
 
 BODY = b"weights \x00\x01\xff\n" * 5000

@@ -10,14 +10,16 @@ A source is a module (or any object) with the functions of `Source`, and `vouch`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from conda_assets.errors import FileMissing, NoSource
 from conda_assets.model import Asset, Locked
 from conda_assets.settings import Network
+from conda_assets.web.reach import origin_of
 
 __all__ = ["Source", "expand", "is_pattern", "probe", "read_text", "vouch"]
 
@@ -30,6 +32,7 @@ _OURS = {
     "http": "http",
     "https": "http",
     "oci": "oci",
+    "s3": "s3",
 }
 
 
@@ -68,7 +71,11 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         NoSource: a scheme that this version cannot fetch.
         AssetFailed, SizeMismatch: what the publisher says is not what the asset needs.
     """
-    return _source(asset, url).probe(asset, url, network)
+    source = _source(asset, url)
+    if asset.headers and not _is_kin(url, asset.url):
+        # They are for the publisher of `url`, and a mirror is somebody else.
+        return replace(source.probe(replace(asset, headers={}), url, network), asset=asset)
+    return source.probe(asset, url, network)
 
 
 def vouch(asset: Asset, locked: Locked, network: Network) -> Locked:
@@ -135,3 +142,15 @@ def _of_others() -> dict[str, str]:
 
     found: Iterable[tuple[str, str]] = ((each.name.lower(), each.value) for each in entry_points(group="conda_assets.sources"))
     return dict(found)
+
+
+def _is_kin(url: str, other: str) -> bool:
+    """Both are with one publisher: of one scheme, and one host, organisation, bucket or registrant."""
+    first, second = (urlsplit(each) for each in (url, other))
+    if first.scheme in ("http", "https") or first.scheme != second.scheme:
+        return origin_of(url) == origin_of(other)
+
+    def home(parts: SplitResult) -> tuple[str, list[str]]:
+        return parts.netloc or parts.path.strip("/").partition("/")[0], parse_qs(parts.query).get("endpoint", [])
+
+    return home(first) == home(second)
