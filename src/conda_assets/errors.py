@@ -21,6 +21,7 @@
     │   ├── InsecureRedirect     1    https that leads to http, or a loop
     │   ├── Offline              1    not in the store, and the network may not be used
     │   ├── HashRequired         1    `--require-hashes` and no hash
+    │   ├── NotStored            1    a bundle wants bytes that the store does not have
     │   ├── NoSource             1    a scheme that this version cannot fetch
     │   ├── DiskFull             1    found before or during the transfer
     │   ├── DiskRefused          1    permission, read-only, file-system limits
@@ -28,6 +29,7 @@
     │   ├── NotAnArchive         1    `unpack` on something that is no archive
     │   └── ArchiveRefused       1    a damaged or hostile archive, or one that needs a package that is not here
     ├── FilesDamaged             4    files of an unpacked folder are not as they were unpacked
+    ├── BundleRefused            2    a bundle that is none, is damaged, or is hostile
     ├── EngineFailed             1    aria2c does not start or answer
     ├── StoreFailed              1    the store cannot be used
     ├── BootstrapFailed          1    the embedded engine could not make the environment
@@ -55,6 +57,7 @@ __all__ = [
     "AssetFailed",
     "AssetsError",
     "BootstrapFailed",
+    "BundleRefused",
     "CentreRefused",
     "DigestMismatch",
     "DiskFull",
@@ -76,6 +79,7 @@ __all__ = [
     "NotAnArchive",
     "NotFound",
     "NotSignedIn",
+    "NotStored",
     "NotTheFile",
     "NotThere",
     "Offline",
@@ -457,6 +461,17 @@ class HashRequired(AssetFailed):
 
 
 @dataclass(eq=False)
+class NotStored(AssetFailed):
+    """The bytes are not in the store, and nothing is fetched here."""
+
+    code: ClassVar[str] = "not_stored"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("run `conda assets fetch` first, with the same `-f` and groups", "fetch"),)
+
+
+@dataclass(eq=False)
 class NoSource(AssetFailed):
     """The scheme or the feature is part of the grammar, but this version cannot fetch it. `fix`: another way, if there is one."""
 
@@ -550,6 +565,24 @@ class FilesDamaged(AssetsError):
 
     def to_json(self) -> dict[str, object]:
         return {**super().to_json(), "members": [{"path": path, "cause": cause} for path, cause in self.members]}
+
+
+@dataclass(eq=False)
+class BundleRefused(AssetsError):
+    """A bundle that is none of ours, is cut off, or tries to be more than one. `source`: as the user typed it."""
+
+    source: str
+    said: str
+    code: ClassVar[str] = "bundle"
+    exit_code: ClassVar[int] = 2
+
+    @property
+    def message(self) -> str:
+        return f"{self.source} is refused: {self.said}"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("make it anew with `conda assets export -o bundle.tar`, and compare the sha256 of both copies", "export"),)
 
 
 @dataclass(eq=False)

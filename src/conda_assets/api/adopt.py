@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,18 +35,10 @@ class _File:
     key: tuple[int, int]
 
 
-def adopt(
-    assets: Sequence[Asset],
-    places: Sequence[Path],
-    settings: Settings,
-    *,
-    digest_of: Callable[[Asset], Digest | None] = lambda asset: asset.digest,
-) -> tuple[Outcome, ...]:
+def adopt(assets: Sequence[Asset], places: Sequence[Path], settings: Settings) -> tuple[Outcome, ...]:
     """What became of each asset: linked (the store has it, from there or before), skipped, failed.
 
-    Args:
-        places: files and folders, which are searched with all that is below them.
-        digest_of: what is known of an asset's bytes, where its file does not say.
+    `places`: files and folders, which are searched with all that is below them.
 
     Raises:
         UsageError: a place is not there.
@@ -54,10 +46,11 @@ def adopt(
     """
     files = list(_files(places))
     with closing(open_stores(settings.stores)) as store:
-        return tuple(_one(asset, digest_of(asset), files, store) for asset in assets)
+        return tuple(_one(asset, files, store) for asset in assets)
 
 
-def _one(asset: Asset, digest: Digest | None, files: list[_File], store: Store) -> Outcome:
+def _one(asset: Asset, files: list[_File], store: Store) -> Outcome:
+    digest = asset.digest
     if digest is None:
         because = "it has no hash, so nothing says which file it is: add `sha256:`, or run `conda assets lock`"
         return Outcome(asset.name, State.SKIPPED, because)
@@ -111,9 +104,11 @@ def _take(asset: Asset, digest: Digest, file: _File, store: Store) -> Stored | N
         claim.discard()
         try:
             digests, size_bytes = copy_hashed(file.path, claim.data, frozenset({"sha256", digest.algorithm}))
-        except OSError as error:
-            claim.discard()
-            raise DiskRefused(asset.name, f"{file.path} cannot be taken: {error.strerror or error}") from error
+        except BaseException as error:
+            claim.discard()  # a part of it would look like a download that can go on
+            if isinstance(error, OSError):
+                raise DiskRefused(asset.name, f"{file.path} cannot be taken: {error.strerror or error}") from error
+            raise
         if digests[digest.algorithm] != digest:
             claim.discard()
             return None

@@ -1,23 +1,35 @@
-"""Verbs that move bytes without a network: adopt."""
+"""Verbs that move bytes without a network: adopt, export, and import of a bundle."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from conda_assets.api.adopt import adopt
+from conda_assets.api.exporting import bundling_of, write_folder, write_tar
+from conda_assets.api.lockfiles import find_locks
+from conda_assets.api.sync import choose
+from conda_assets.api.unbundling import take_in
 from conda_assets.cli.call import Call, exit_status
-from conda_assets.cli.document import report_document
+from conda_assets.cli.document import SCHEMA, report_document
 from conda_assets.errors import UsageError
-from conda_assets.model import Outcome, Report, State, shown_size
+from conda_assets.model import Outcome, Report, Spec, State, Target, shown_size
+from conda_assets.plan import why_not
+from conda_assets.spec.source import local_path
+from conda_assets.store import open_stores
 
-__all__ = ["run_adopt"]
+__all__ = ["import_bundles", "run_adopt", "run_export"]
 
 
 def run_adopt(call: Call) -> int:
     """Files that are here already go into the store; nothing is fetched or placed."""
-    spec = call.spec()
+    spec = call.pinned(call.spec())
     only = set(call.args.only)
     if strange := sorted(only - {asset.name for asset in spec.assets}):
         raise UsageError(f"{', '.join(spec.sources)} has no asset {strange[0]!r}", "names stand in the file")
@@ -34,6 +46,97 @@ def run_adopt(call: Call) -> int:
     sync = shlex.join([*call.program.split(), "sync", *(word for source in spec.sources for word in ("-f", source))])
     call.say(f"{here} of {len(report.outcomes)} assets are in the store; go on with `{sync}`")
     return status
+
+
+def run_export(call: Call) -> int:
+    """A bundle for a machine without a network: spec, lock and bytes."""
+    spec = call.pinned(call.spec())
+    nowhere = Target(call.cwd, spec.base)
+    choice = replace(choose(spec, nowhere, call.settings, call.options(), call.environ), user_set=())
+    assets = [asset for asset in spec.assets if not why_not(asset, choice)]
+    out = Path(os.path.expanduser(call.args.output))  # noqa: PTH111 - `~` of a text
+    path = call.cwd / out
+    if any(out.name.lower().endswith(end) for end in (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".zip")):
+        raise UsageError(f"{out} cannot be made: bundles are not compressed", f"`-o {out.name.partition('.')[0]}.tar`")
+    is_tar = out.suffix.lower() == ".tar"
+    with closing(open_stores(call.settings.stores)) as store:
+        bundling = bundling_of(assets, _texts(call, spec), store)
+    talk = call.say if call.args.verbose else _silent
+    kept = (write_tar if is_tar else write_folder)(bundling, path, talk)
+    contents = bundling.contents
+    if call.json:
+        totals = {"assets": len(assets), "objects": len(contents.objects), "size_bytes": contents.size_bytes, "kept_bytes": kept}
+        document = {"schema": SCHEMA, "success": True, "command": call.verb, "file": list(spec.sources), "path": str(path)}
+        rows = [{"names": list(each.assets), "sha256": each.sha256, "size_bytes": each.size_bytes} for each in contents.objects]
+        call.write({**document, "assets": rows, "totals": totals})
+    else:
+        went_on = f", {shown_size(kept)} of them from an export before" if kept else ""
+        call.say(f"{len(assets)} assets in {out}: {shown_size(contents.size_bytes)}{went_on}")
+        call.say(f"there, type `{call.program} import {shlex.quote(out.name)}`, then `{call.program} sync --offline`")
+    return 0
+
+
+def import_bundles(call: Call, sources: Sequence[str]) -> int:
+    """Bytes into the store, each one hashed; the spec and its lock into this folder."""
+    rows: list[dict[str, object]] = []
+    talk = call.say if call.args.verbose else _silent
+    names: list[str] = []
+    for source in sources:
+        path = call.cwd / Path(os.path.expanduser(source))  # noqa: PTH111 - `~` of a text
+        taken = take_in(path, source, call.settings, call.environ, accept=partial(_check_texts, call.cwd), said=talk)
+        names = [name for name in taken.texts if not name.endswith(".lock")]
+        for warning in taken.warnings:
+            call.say(f"Warning: {warning}")
+        if not call.args.dry_run:
+            _write_texts(call.cwd, taken.texts)
+        rows.append({"path": str(path), "objects": taken.objects, "known": taken.known, "size_bytes": taken.size_bytes})
+        if not call.json:
+            call.say(
+                f"{taken.objects} files ({shown_size(taken.size_bytes)}) taken into the store, {taken.known} were there already"
+            )
+    if call.json:
+        call.write({"schema": SCHEMA, "success": True, "command": call.verb, "file": None, "bundles": rows})
+    else:
+        files = shlex.join(word for name in names for word in ("-f", name))
+        call.say(f"go on with `{call.program} sync --offline {files}`")
+    return 0
+
+
+def _texts(call: Call, spec: Spec) -> dict[str, bytes]:
+    """The specs and their locks, by file name."""
+    texts: dict[str, bytes] = {}
+    locks = find_locks(spec.sources, call.cwd)
+    for source in spec.sources:
+        path = local_path(source, call.cwd)
+        name = path.name if path else PurePosixPath(urlsplit(source).path).name
+        if name in texts:
+            raise UsageError(f"two files are called {name}", "export them one by one")
+        texts[name] = path.read_bytes() if path else call.read_url(source).encode()
+        if source in locks and locks[source].is_file():
+            texts[locks[source].name] = locks[source].read_bytes()
+    return texts
+
+
+def _check_texts(folder: Path, texts: Mapping[str, bytes]) -> None:
+    for name, data in texts.items():
+        path = folder / name
+        if path.exists() and path.read_bytes() != data:
+            raise UsageError(f"{name} is here already, and is another one", "move it away, or run the command in another folder")
+
+
+def _write_texts(folder: Path, texts: Mapping[str, bytes]) -> None:
+    for name, data in texts.items():
+        path = folder / name
+        try:
+            if not path.exists():
+                with path.open("xb") as file:
+                    file.write(data)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}", "run the command in another folder") from error
+
+
+def _silent(_: str) -> None:
+    """Nobody asked to be told of each file."""
 
 
 def _words(row: Outcome) -> str:

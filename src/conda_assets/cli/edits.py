@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from conda_assets.api.editing import Change, add_entries, check_entry, remove_entries, save
 from conda_assets.api.importing import Gathered, gather, section_text
+from conda_assets.api.unbundling import is_bundle
+from conda_assets.cli.bundles import import_bundles
 from conda_assets.cli.call import Call
 from conda_assets.cli.document import SCHEMA
 from conda_assets.errors import FileMissing, UsageError
@@ -35,8 +39,13 @@ def run_remove(call: Call) -> int:
 
 
 def run_import(call: Call) -> int:
-    """Entries from other tools' lists; 1 when one of them could not be taken over."""
+    """A bundle into the store, or entries from other tools' lists; 1 when one of them could not be taken over."""
     args = call.args
+    bundles = [is_bundle(call.cwd / Path(os.path.expanduser(source))) for source in args.source]  # noqa: PTH111 - `~` of a text
+    if any(bundles):
+        if not all(bundles):
+            raise UsageError("bundles and lists cannot be imported together", "import one after the other")
+        return import_bundles(call, args.source)
     into = None if args.print else the_file(call)
     gathered = gather(
         args.source,

@@ -26,6 +26,7 @@ _VERBS = {
     "add": ("edits", "run_add"),
     "adopt": ("bundles", "run_adopt"),
     "create": ("environments", "run_create"),
+    "export": ("bundles", "run_export"),
     "fetch": ("files", "run_fetch"),
     "import": ("edits", "run_import"),
     "info": ("looks", "run_info"),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from conda_assets.cli.parser_edits import configure_edits
 from conda_assets.cli.serve_flags import EXAMPLES, add_flags
+from conda_assets.cli.verb import add_choice as _choice
+from conda_assets.cli.verb import add_verb as _verb
 from conda_assets.errors import UsageError
 from conda_assets.model import ENGINES
 from conda_assets.version import __version__
@@ -35,56 +38,10 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _lock(verbs)
     _outdated(verbs)
     _setup(verbs)
-    _add(verbs)
-    _remove(verbs)
-    _import(verbs)
-    _adopt(verbs)
+    configure_edits(verbs)
     _serve(verbs)
     _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
     _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
-
-
-def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    words: str,
-    *,
-    where: bool = True,
-    file: bool = False,
-    examples: str = "",
-) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
-        name,
-        help=words,
-        description=words[0].upper() + words[1:] + ".",
-        epilog=examples or None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    if where:
-        target = parser.add_argument_group("target environment (default: the active one, then the name in the file)")
-        either = target.add_mutually_exclusive_group()
-        either.add_argument("-n", "--name", metavar="ENVIRONMENT", help="name of the environment")
-        either.add_argument("-p", "--prefix", metavar="PATH", help="path of the environment")
-    if file:
-        parser.add_argument(
-            "-f",
-            "--file",
-            action="append",
-            metavar="FILE",
-            help="path or URL; may be repeated (default: environment.yml, then assets.yml)",
-        )
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    output.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
-    output.add_argument("-v", "--verbose", action="count", default=0, help="say more; may be repeated")
-    return parser
-
-
-def _choice(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("which assets")
-    group.add_argument("--group", action="append", default=[], metavar="G", help="also assets of this group; may be repeated")
-    group.add_argument("--all-groups", action="store_true", help="assets of every group")
-    group.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
 
 
 def _transfer(parser: argparse.ArgumentParser, *, hashes: bool = True) -> None:
@@ -233,81 +190,6 @@ def _setup(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _common(parser)
 
 
-def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _verb(
-        verbs,
-        "add",
-        "add an asset to the file, all else in it kept; nothing is fetched",
-        file=True,
-        where=False,
-        examples="examples:\n  conda assets add https://example.org/train.csv\n"
-        "  conda assets add hf://org/repo/*.safetensors --env WEIGHTS --group train",
-    )
-    parser.add_argument("url", metavar="URL", help="where it comes from")
-    entry = parser.add_argument_group("the entry")
-    entry.add_argument("--name", dest="asset_name", metavar="NAME", help="what it is called (default: last part of the URL)")
-    entry.add_argument("--sha256", metavar="HEX", help="what its bytes must be")
-    entry.add_argument("--hash", metavar="ALGORITHM:HEX", help="the same with another algorithm")
-    entry.add_argument("--size", metavar="BYTES", help="expected bytes, or a figure such as 523MiB")
-    entry.add_argument("--path", metavar="PATH", help="where it appears (default: the name)")
-    entry.add_argument("--root", choices=("prefix", "project"), help="what the path is relative to")
-    entry.add_argument("--env", metavar="VARIABLE", help="a variable that holds its path")
-    entry.add_argument("--link", choices=("auto", "copy"), help="share the bytes with the store, or have a private copy")
-    entry.add_argument("--mirror", action="append", default=[], metavar="URL", help="the same bytes elsewhere; may be repeated")
-    entry.add_argument("--group", action="append", default=[], metavar="G", help="fetched only with it; may be repeated")
-    entry.add_argument("--platform", action="append", default=[], metavar="SUBDIR", help="only there; may be repeated")
-    entry.add_argument("--optional", action="store_true", help="its failure is a warning")
-    entry.add_argument("--unpack", action="store_true", help="it is an archive; its path is a folder")
-    _dry_run(parser)
-
-
-def _remove(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _verb(
-        verbs,
-        "remove",
-        "take assets out of the file, all else in it kept; files stay until they are pruned",
-        file=True,
-        where=False,
-    )
-    parser.add_argument("asset", nargs="+", metavar="NAME", help="name of the asset")
-    _dry_run(parser)
-
-
-def _import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _verb(
-        verbs,
-        "import",
-        "take other tools' lists into the file: anaconda-project.yml, Metalink, pooch registries, aria2 input lists, URLs",
-        file=True,
-        where=False,
-        examples="examples:\n  conda assets import anaconda-project.yml\n"
-        "  conda assets import registry.txt --base-url https://example.org/data/\n  conda assets import urls.txt --print",
-    )
-    parser.add_argument("source", nargs="+", metavar="FILE", help="path or URL of a list")
-    parser.add_argument("--from", dest="kind", choices=("anaconda-project", "metalink", "pooch", "aria2"), help="what it is")
-    parser.add_argument("--base-url", metavar="URL", help="what the names of a pooch registry are appended to")
-    parser.add_argument("--group", action="append", default=[], metavar="G", help="put all of them into this group")
-    parser.add_argument("--print", action="store_true", help="print an assets section, change no file")
-    _dry_run(parser)
-
-
-def _adopt(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _verb(
-        verbs,
-        "adopt",
-        "take files that are on this disk into the store, by their hash; the originals stay",
-        file=True,
-        where=False,
-        examples="examples:\n  conda assets adopt ~/.cache/huggingface/hub\n  conda assets adopt /data/old ~/Downloads/w.bin",
-    )
-    parser.add_argument("path", nargs="+", metavar="PATH", help="file or folder; folders are searched")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
-
-
 def _serve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     words = "run the download centre: a page, a queue and a cache that a lab shares"
     add_flags(_verb(verbs, "serve", words, where=False, examples=EXAMPLES))
-
-
-def _dry_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", "--dry-run", action="store_true", help="show the change, write nothing")

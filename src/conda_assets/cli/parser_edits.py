@@ -1,0 +1,107 @@
+"""What may be typed for the verbs that change the file, and those that move bytes without a network."""
+
+from __future__ import annotations
+
+import argparse
+
+from conda_assets.cli.verb import add_choice, add_verb
+
+__all__ = ["configure_edits"]
+
+
+def configure_edits(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs."""
+    _add(verbs)
+    _remove(verbs)
+    _import(verbs)
+    _export(verbs)
+    _adopt(verbs)
+
+
+def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_verb(
+        verbs,
+        "add",
+        "add an asset to the file, all else in it kept; nothing is fetched",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets add https://example.org/train.csv\n"
+        "  conda assets add hf://org/repo/*.safetensors --env WEIGHTS --group train",
+    )
+    parser.add_argument("url", metavar="URL", help="where it comes from")
+    entry = parser.add_argument_group("the entry")
+    entry.add_argument("--name", dest="asset_name", metavar="NAME", help="what it is called (default: last part of the URL)")
+    entry.add_argument("--sha256", metavar="HEX", help="what its bytes must be")
+    entry.add_argument("--hash", metavar="ALGORITHM:HEX", help="the same with another algorithm")
+    entry.add_argument("--size", metavar="BYTES", help="expected bytes, or a figure such as 523MiB")
+    entry.add_argument("--path", metavar="PATH", help="where it appears (default: the name)")
+    entry.add_argument("--root", choices=("prefix", "project"), help="what the path is relative to")
+    entry.add_argument("--env", metavar="VARIABLE", help="a variable that holds its path")
+    entry.add_argument("--link", choices=("auto", "copy"), help="share the bytes with the store, or have a private copy")
+    entry.add_argument("--mirror", action="append", default=[], metavar="URL", help="the same bytes elsewhere; may be repeated")
+    entry.add_argument("--group", action="append", default=[], metavar="G", help="fetched only with it; may be repeated")
+    entry.add_argument("--platform", action="append", default=[], metavar="SUBDIR", help="only there; may be repeated")
+    entry.add_argument("--optional", action="store_true", help="its failure is a warning")
+    entry.add_argument("--unpack", action="store_true", help="it is an archive; its path is a folder")
+    _dry_run(parser)
+
+
+def _remove(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_verb(
+        verbs,
+        "remove",
+        "take assets out of the file, all else in it kept; files stay until they are pruned",
+        file=True,
+        where=False,
+    )
+    parser.add_argument("asset", nargs="+", metavar="NAME", help="name of the asset")
+    _dry_run(parser)
+
+
+def _import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_verb(
+        verbs,
+        "import",
+        "take in a bundle of `export`, or other tools' lists: anaconda-project.yml, Metalink, pooch, aria2, URLs",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets import anaconda-project.yml\n"
+        "  conda assets import registry.txt --base-url https://example.org/data/\n  conda assets import urls.txt --print\n"
+        "  conda assets import bundle.tar",
+    )
+    parser.add_argument("source", nargs="+", metavar="FILE", help="a bundle, or path or URL of a list")
+    parser.add_argument("--from", dest="kind", choices=("anaconda-project", "metalink", "pooch", "aria2"), help="what it is")
+    parser.add_argument("--base-url", metavar="URL", help="what the names of a pooch registry are appended to")
+    parser.add_argument("--group", action="append", default=[], metavar="G", help="put all of them into this group")
+    parser.add_argument("--print", action="store_true", help="print an assets section, change no file")
+    _dry_run(parser)
+
+
+def _adopt(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_verb(
+        verbs,
+        "adopt",
+        "take files that are on this disk into the store, by their hash; the originals stay",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets adopt ~/.cache/huggingface/hub\n  conda assets adopt /data/old ~/Downloads/w.bin",
+    )
+    parser.add_argument("path", nargs="+", metavar="PATH", help="file or folder; folders are searched")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this asset; may be repeated")
+
+
+def _export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_verb(
+        verbs,
+        "export",
+        "bundle the file, its lock and all bytes for a machine without a network; `import` takes it in there",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets export -o bundle.tar\n  conda assets export -o /media/stick/bundle --all-groups",
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="PATH", help="a file that ends in .tar, or a folder")
+    add_choice(parser)
+
+
+def _dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-d", "--dry-run", action="store_true", help="show the change, write nothing")
