@@ -235,6 +235,24 @@ def test_a_killed_parent_leaves_no_orphan_and_what_has_arrived_is_used(
 
 
 @needs_proc
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells a child of its parent's death")
+def test_a_killed_parent_that_nobody_reaps_leaves_no_orphan(found: Found, scratch: Path, into: Path) -> None:
+    content = Virtual(24 * MIB)
+    own = scratch / "driver"
+    own.mkdir(mode=0o700)
+    with Server(rate=1_000_000) as server:
+        url = server.add("/w.bin", content, etag="1")
+        command = [sys.executable, "-c", DRIVER, str(found.path), str(own), str(into), url, str(content.size)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            pid = next(pid for pid, done in (map(int, line.split()) for line in process.stdout) if done > 0)
+            process.kill()
+            # Not waited for: its process id still exists.
+            assert within(5, lambda: gone(pid))
+            assert process.returncode is None
+
+
+@needs_proc
 @pytest.mark.parametrize("after_s", [0.12, 0.4, 1.3], ids=lambda each: f"{each}s")
 def test_a_killed_daemon_costs_little_however_early(engine: Engine, into: Path, after_s: float) -> None:
     """In its first second it has no control file and no whole piece; what the sparse file's blocks tell is then used."""

@@ -277,7 +277,7 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path: Path, monkeypatch
 # Kills
 
 
-@pytest.mark.parametrize("rounds", [12, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_kill_at_any_moment_leaves_whole_files_and_no_hindrance(tmp_path: Path, rounds: int) -> None:
     folder = tmp_path / "store"
     dice = random.Random(20261124)

@@ -155,7 +155,7 @@ def _sync(spec: Spec, target: Target, settings: Settings, resume: str) -> Verdic
     failed = [row for row in report.failures if row.error]
     names = ", ".join(row.name for row in failed)
     lines = [f"{len(failed)} of {len(report.outcomes)} assets failed: {names}"]
-    # Each failure has been shown with its hints already, unless all was to be quiet; after long progress it is worth saying again.
+    # Each failure has been shown with its hints already, unless all was to be quiet; after long progress it is said again.
     if settings.quiet or not settings.json:
         lines += [f"  {row.error.message}" for row in failed if row.error]
     hints = [hint for row in failed if row.error and settings.quiet for hint in _lasting_hints(row.error)]

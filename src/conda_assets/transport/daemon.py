@@ -20,6 +20,7 @@ from pathlib import Path
 
 from conda_assets.errors import EngineFailed
 from conda_assets.transport.rpc import Rpc
+from conda_assets.transport.spawning import spawn
 
 __all__ = ["Daemon"]
 
@@ -158,7 +159,7 @@ class Daemon:
         _write_private(self._out, "")
         with self._out.open("ab") as out:
             try:
-                process = subprocess.Popen(
+                process = spawn(
                     [str(self._binary), f"--conf-path={self._conf}"],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
