@@ -415,3 +415,17 @@ def test_conda_doctor_mends_a_folder_by_the_receipt(server: Server, lab: Lab) ->
     assert inside.mend(lab.prefix(), {"quiet": True}).exit_code == 0
     assert tree(lab.placed("corpus")) == BARE
     assert inside.to_mend(lab.prefix()) == ()
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["file-first", "folder-first"])
+def test_assets_that_change_places_lose_nothing(server: Server, lab: Lab, turned: bool) -> None:
+    """Also a file and a folder: what one leaves, the other may stand on already."""
+    file = {"name": "file", "url": server.url("/newer.tar")}
+    synced(lab, {**file, "path": "x"}, entry(server, path="y"))
+    entries = [{**file, "path": "y"}, entry(server, path="x")]
+    lab.write(entries[::-1] if turned else entries)
+    assert [row.state for row in lab.sync().outcomes] == [State.LINKED, State.LINKED]
+    assert (lab.placed("y").read_bytes(), tree(lab.placed("x"))) == (NEWER, FILES)
+    assert sorted(path.name for path in lab.placed("").iterdir()) == ["x", "y"]
+    assert warnings(lab) == []
+    assert [row.state for row in lab.sync().outcomes] == [State.KEPT, State.KEPT]

@@ -64,6 +64,7 @@ class Ledger:
     def __init__(self, target: Target, watch: Observer) -> None:
         self._target, self._watch = target, watch
         self.placed = read_receipt(target.prefix)
+        self._names_at = self._index()
         self._changes: dict[str, Placed | None] = {}
         self._saved_at = time.monotonic()
         self._lock = threading.RLock()
@@ -156,6 +157,7 @@ class Ledger:
         except OSError as error:
             raise DiskRefused("receipt", f"{path} cannot be written: {error.strerror or error}") from error
         self.placed, self._changes, self._saved_at = merged, {}, time.monotonic()
+        self._names_at = self._index()
 
     def _variables(self, placed: Mapping[str, Placed]) -> dict[str, Path]:
         return {each.env: folder_of(self._target, each) for each in placed.values() if each.env}
@@ -167,7 +169,14 @@ class Ledger:
     def _lines_at(self, path: Path) -> list[Placed]:
         """Lines of the receipt with that place: of this asset, or of one that had another name."""
         with self._lock:
-            return [each for each in self.placed.values() if place_of(self._target, each) == path]
+            return [self.placed[name] for name in sorted(self._names_at.get(path, ()))]
+
+    def _index(self) -> dict[Path, set[str]]:
+        """Place → names, because thousands of assets ask."""
+        index: dict[Path, set[str]] = {}
+        for name, placed in self.placed.items():
+            index.setdefault(place_of(self._target, placed), set()).add(name)
+        return index
 
     def _set_aside(self, path: Path, within: Path) -> None:
         aside = set_aside(path, within=within)
@@ -195,19 +204,22 @@ class Ledger:
         )
 
     def _note(self, placed: Placed) -> None:
+        path = place_of(self._target, placed)
         with self._lock:
-            for other in self._lines_at(place_of(self._target, placed)):
+            for other in self._lines_at(path):
                 # Renamed in the file: pruning the old name must not take what stands there now.
                 if other.name != placed.name:
                     self._forget(other.name)
                     if other.unpack is not None:
                         forget_files(self._target.prefix, other.name)
-            self.placed[placed.name] = placed
-            self._changes[placed.name] = placed
+            if placed.name in self.placed:
+                self._forget(placed.name)
+            self.placed[placed.name] = self._changes[placed.name] = placed
+            self._names_at.setdefault(path, set()).add(placed.name)
 
     def _forget(self, name: str) -> None:
         with self._lock:
-            del self.placed[name]
+            self._names_at[place_of(self._target, self.placed.pop(name))].discard(name)
             self._changes[name] = None
 
     def _drop(self, placed: Placed) -> None:

@@ -159,7 +159,8 @@ class _Sync:
     def report(self, plan: Plan) -> Report:
         self._watch(Planned(plan))
         try:
-            for step in plan.steps:
+            # Files first: one may have to leave the place of a folder.
+            for step in sorted(plan.steps, key=lambda step: step.asset.unpack is not None):
                 if step.verb is Verb.LINK and step.stored is not None:
                     self._settle(step.asset, step.stored)
                 elif step.verb in (Verb.SKIP, Verb.KEEP):
