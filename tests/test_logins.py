@@ -198,6 +198,15 @@ def test_a_private_file_arrives_and_nothing_tells_the_secret(
     assert [each for each in elsewhere.requests if "authorization" in each.headers] == []
 
 
+def test_a_download_centre_sends_nothing_of_its_owners(servers: tuple[Server, Server], netrc: Callable[..., Path]) -> None:
+    private, _ = servers
+    netrc(f"machine 127.0.0.1 login me password {SECRET}")
+    url = private.url("/lab/direct.bin")
+    with pytest.raises(AccessDenied):
+        sources.probe(Asset("w", url, "w"), url, Network(admit=lambda port: None))
+    assert [each for each in private.requests if "authorization" in each.headers] == []
+
+
 def test_a_refusal_tells_no_token(servers: tuple[Server, Server]) -> None:
     private, _ = servers
     private.add(f"/t/{SECRET}/lab/closed.bin", b"", Faults(status=403))

@@ -46,6 +46,7 @@ __all__ = [
     "path_of_url",
     "shown_size",
     "shown_url",
+    "without_user",
 ]
 
 #: Where assets stand below a prefix (the contract's `root: prefix`).
@@ -362,6 +363,12 @@ def shown_url(url: str) -> str:
     parts = urlsplit(url)
     path = _TOKEN.sub("/t/<TOKEN>", parts.path) if "/t/" in parts.path else parts.path
     return urlunsplit((parts.scheme, _USERINFO.sub("", parts.netloc), path, "", ""))
+
+
+def without_user(url: str) -> str:
+    """The URL without user and password, all else kept."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=_USERINFO.sub("", parts.netloc))) if "@" in parts.netloc else url
 
 
 def host_of(url: str) -> str:

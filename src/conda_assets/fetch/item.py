@@ -194,7 +194,7 @@ class Item:
 
 def _can_be_asked(url: str) -> bool:
     """A transport reads such URLs; the others name a file that a source has to find first."""
-    return urlsplit(url).scheme.lower() in ("http", "https")
+    return urlsplit(url).scheme.lower() in ("http", "https", "ftp", "sftp")
 
 
 def _first(locked: Locked) -> str:
@@ -204,9 +204,9 @@ def _first(locked: Locked) -> str:
 
 def _credentials(asset: Asset, url: str) -> tuple[str, tuple[tuple[str, str], ...]] | None:
     """The URL without user and password, and what is to be sent to its origin; None where there is nothing to hide."""
-    if not _can_be_asked(url):
-        return None
     parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https"):
+        return None
     user, at, host = parts.netloc.rpartition("@")
     headers = dict(asset.headers) if origin_of(url) == origin_of(asset.url) else {}
     if at and not any(name.lower() == "authorization" for name in headers):

@@ -27,12 +27,14 @@ __all__ = ["Source", "expand", "is_pattern", "probe", "read_text", "vouch"]
 _OURS = {
     "doi": "doi",
     "file": "file",
+    "ftp": "ftp",
     "github": "github",
     "hf": "hf",
     "http": "http",
     "https": "http",
     "oci": "oci",
     "s3": "s3",
+    "sftp": "ftp",
 }
 
 

@@ -110,7 +110,9 @@ class Registry:
     def _login(self, asset: str) -> tuple[_Headers, float]:
         kind, _, rest = self._challenge.partition(" ")
         said = dict(_PARAMETER.findall(rest))
-        login = _login_of(self._host, self.repository) or login_for(urlsplit(self.base).hostname or "")
+        # A download centre fetches for others than those who have logged in here.
+        ours = self._network.admit is None
+        login = (_login_of(self._host, self.repository) or login_for(urlsplit(self.base).hostname or "")) if ours else None
         if kind.lower() == "basic" and login is not None:
             return login.basic, 3600.0
         if kind.lower() != "bearer" or not said.get("realm"):

@@ -10,7 +10,16 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from conda_assets.errors import AccessDenied, AssetFailed, AssetsError, DiskRefused, EngineFailed, NetworkFailed, UpstreamChanged
+from conda_assets.errors import (
+    AccessDenied,
+    AssetFailed,
+    AssetsError,
+    DiskRefused,
+    EngineFailed,
+    NetworkFailed,
+    NoSource,
+    UpstreamChanged,
+)
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding, orders
 from conda_assets.transport.broker import Broker, Route
@@ -56,7 +65,8 @@ class Aria2:
         self._daemon: Daemon | None = None
         self._broker: Broker | None = None
         self._lost: EngineFailed | None = None
-        self._version, self._metalink, self._closed = "", True, False
+        self._version, self._closed = "", False
+        self._features: frozenset[str] = frozenset()
         self._queued: list[Job] = []
         self._live: dict[str, Live] = {}
         self._plain: set[tuple[str, str, int]] = set()
@@ -141,6 +151,10 @@ class Aria2:
     def _prepare(self, job: Job) -> Tiding | tuple[Live, Call]:
         """What there is to do for a job, after a look at what an earlier run left."""
         partial, pin = Partial(job.into), pin_of(job)
+        if any(url.startswith("sftp:") for url in job.urls) and not self._has("SFTP"):
+            raise NoSource(
+                job.id, f"{self.name} was built without SFTP", "use conda-forge's: `conda install -c conda-forge aria2`"
+            )
         plain = any(origin_of(url) in self._plain for url in job.urls)
         try:
             # aria2 would make the folder, wherever it is.
@@ -153,7 +167,7 @@ class Aria2:
                 return Tiding(job.id, left.size_bytes, left.size_bytes, left.size_bytes, 0, 0.0, 0, done=True)
             length = left.piece_bytes if left else orders.piece_bytes(job, plain=plain)
             live = Live(job, "", partial, left.done_bytes if left else 0, plain, self._routes(job))
-            metalink = self._ready_daemon_reads_metalink()
+            metalink = self._has("Metalink")
             call = orders.order(job, self._network, urls=live.urls, length=length, plain=plain, metalink=metalink)
             if left is None and pin.size_bytes is not None:
                 # From the first byte on it is known whose bytes these are.
@@ -212,12 +226,13 @@ class Aria2:
             said = self._daemon.rpc.call("getVersion")
             if isinstance(said, dict):
                 self._version = str(said.get("version", ""))
-                self._metalink = "Metalink" in said.get("enabledFeatures", [])
+                self._features = frozenset(said.get("enabledFeatures", ()))
         return self._daemon
 
-    def _ready_daemon_reads_metalink(self) -> bool:
+    def _has(self, feature: str) -> bool:
+        """This aria2c was built with it: `Metalink`, `SFTP`, `BitTorrent`."""
         self._running()
-        return self._metalink
+        return feature in self._features
 
     # Listening
 

@@ -115,7 +115,19 @@ def _of_range(job: Job, where: str, said: str) -> AssetsError:
     return NetworkFailed(job.id, f"{where} sends another part of the file than it was asked for")
 
 
+def _of_ssh(job: Job, where: str, said: str) -> AssetsError | None:
+    """What goes wrong before an SSH server lets us in; None for anything else."""
+    if "SSH host key" in said:
+        fix = "if its owner says that it has a new one, `ssh-keygen -R HOST`, and connect once with `sftp`"
+        return AccessDenied(job.id, f"{where}: the server shows another key than the one in ~/.ssh/known_hosts", fix)
+    if "SSH authentication" in said:
+        return AccessDenied(job.id, f"{where} wants another user or password; keys and agents are not known to aria2")
+    return None
+
+
 def _of_text(job: Job, where: str, code: int, said: str) -> AssetsError:
+    if (refused := _of_ssh(job, where, said)) is not None:
+        return refused
     if "SSL/TLS" in said or "SSL" in said.split(":")[0] or "certificate" in said:
         hosts = ", ".join(dict.fromkeys(urlsplit(url).hostname or "?" for url in job.urls))
         return TlsFailed(job.id, f"no safe connection to {hosts}: {_words(said.replace('SSL/TLS handshake failure:', ''))}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conda_assets.errors import AssetsError
+from conda_assets.model import without_user
 from conda_assets.transport import Job, Tiding, pieces
 from conda_assets.transport.broker import Route
 from conda_assets.transport.partial import Journal, Partial, Pin
@@ -99,7 +100,7 @@ class Live:
     @property
     def urls(self) -> tuple[str, ...]:
         """What aria2 asks."""
-        return tuple(self.routes[url].url if url in self.routes else url for url in self.job.urls)
+        return tuple(self.routes[url].url if url in self.routes else without_user(url) for url in self.job.urls)
 
     def hear(self, row: Row) -> None:
         """Take in what aria2 says; remembers when the last byte came, and keeps the journal."""

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from conda_assets.errors import AssetFailed, EngineFailed
 from conda_assets.settings import Network
 from conda_assets.transport import Job
+from conda_assets.transport.logins import login_options
 from conda_assets.transport.pieces import piece_bytes_for
 from conda_assets.transport.rpc import Call
 from conda_assets.web.reach import authorities, proxy_for
@@ -28,6 +29,7 @@ from conda_assets.web.reach import authorities, proxy_for
 __all__ = ["conf", "order", "pace", "piece_bytes"]
 
 _MIB = 1 << 20
+_SCHEMES = ("http", "https", "ftp", "sftp")
 # Below this a connection counts as dead; where a user asks for less speed, nothing does.
 _LOWEST = 1024
 # Without pipelining each piece costs a connection, so pieces are longer then.
@@ -124,6 +126,7 @@ def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain
         "proxy-method": "tunnel" if network.admit else "get",
         **_proxies((*job.urls, *urls), network, direct=[] if network.admit else _hosts(set(urls) - set(job.urls))),
     }
+    options.update(login_options(job))
     if pin := _pin(job):
         options["header"] = pin
     if whole or not metalink:
@@ -149,7 +152,7 @@ def _pin(job: Job) -> list[str]:
 
     Mirrors have validators of their own, and a condition that is not theirs would refuse them.
     """
-    if len(job.urls) != 1:
+    if len(job.urls) != 1 or urlsplit(job.urls[0]).scheme.lower() not in ("http", "https"):
         return []
     if job.etag:
         return [f"If-Match: {job.etag}"]
@@ -159,8 +162,8 @@ def _pin(job: Job) -> list[str]:
 def _check(job: Job, urls: Sequence[str]) -> None:
     for url in urls:
         # aria2 reads several URLs out of one with spaces or tabs in it.
-        if any(ord(sign) <= 32 or ord(sign) == 127 for sign in url) or urlsplit(url).scheme.lower() not in ("http", "https"):
-            raise AssetFailed(job.id, "a URL with spaces or control characters, or of another scheme than http and https")
+        if any(ord(sign) <= 32 or ord(sign) == 127 for sign in url) or urlsplit(url).scheme.lower() not in _SCHEMES:
+            raise AssetFailed(job.id, f"a URL with spaces or control characters, or of another scheme than {', '.join(_SCHEMES)}")
     if any(ord(sign) < 32 for sign in str(job.into)):
         raise AssetFailed(job.id, "a path with control characters")
 
@@ -171,10 +174,10 @@ def _hosts(urls: Iterable[str]) -> list[str]:
 
 def _proxies(urls: Sequence[str], network: Network, direct: list[str]) -> dict[str, object]:
     """The proxy of each scheme, and the hosts to be reached directly; never what aria2 would find by itself."""
-    options: dict[str, object] = {"all-proxy": "", "http-proxy": "", "https-proxy": "", "no-proxy": ""}
+    options: dict[str, object] = {"all-proxy": "", "http-proxy": "", "https-proxy": "", "ftp-proxy": "", "no-proxy": ""}
     for url in urls:
         parts, proxy = urlsplit(url), proxy_for(url, network.proxies)
-        if parts.hostname in direct or parts.scheme.lower() not in ("http", "https"):
+        if parts.hostname in direct or parts.scheme.lower() not in ("http", "https", "ftp"):
             continue
         if proxy is None:
             direct.append(parts.hostname or "")

@@ -9,8 +9,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from conda_assets.errors import AssetFailed, AssetsError, NetworkFailed, NotTheFile, UpstreamChanged
+from conda_assets.errors import AssetFailed, AssetsError, NetworkFailed, NoSource, NotTheFile, UpstreamChanged
 from conda_assets.model import Fresh
 from conda_assets.transport import Job, Tiding, pieces
 from conda_assets.transport.failures import of_disk
@@ -153,6 +154,9 @@ class Stream:
         raise next((error for error in errors if error.retryable), errors[0])
 
     def _from(self, url: str, partial: Partial, descriptor: int) -> None:
+        scheme = urlsplit(url).scheme.lower()
+        if scheme not in ("http", "https") and url not in self.job.fresh:
+            raise NoSource(self.job.id, f"`{scheme}:` needs aria2c, and there is none", "`conda install -c conda-forge aria2`")
         lead = Lead(self.job.fresh.get(url, lambda: Fresh(url)))
         while True:
             before = self._at
