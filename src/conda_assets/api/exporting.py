@@ -17,6 +17,7 @@ from conda_assets.api.copying import blocks_of, write_hashed
 from conda_assets.digest import Digest
 from conda_assets.errors import DigestMismatch, DiskFull, NotStored, UsageError
 from conda_assets.model import Asset, Stored
+from conda_assets.sources import is_pattern
 from conda_assets.store import Store
 
 __all__ = ["Bundling", "bundling_of", "write_folder", "write_tar"]
@@ -39,7 +40,12 @@ def bundling_of(assets: Sequence[Asset], texts: Mapping[str, bytes], store: Stor
 
     Raises:
         NotStored: with the names of all assets whose bytes are not here.
+        UsageError: an asset names several files, and no lock says which.
     """
+    if several := [asset.name for asset in assets if asset.digest is None and is_pattern(asset)]:
+        raise UsageError(
+            f"{', '.join(several)}: a URL of several files that no lock lists", "`conda assets lock` lists them, then `fetch`"
+        )
     stored: dict[str, Stored] = {}
     names: dict[str, list[str]] = {}
     hashes: dict[str, set[Digest]] = {}

@@ -31,9 +31,9 @@ def run_adopt(call: Call) -> int:
     """Files that are here already go into the store; nothing is fetched or placed."""
     spec = call.pinned(call.spec())
     only = set(call.args.only)
-    if strange := sorted(only - {asset.name for asset in spec.assets}):
+    if strange := sorted(only - {name for asset in spec.assets for name in (asset.name, asset.owner)}):
         raise UsageError(f"{', '.join(spec.sources)} has no asset {strange[0]!r}", "names stand in the file")
-    assets = [asset for asset in spec.assets if not only or asset.name in only]
+    assets = [asset for asset in spec.assets if not only or {asset.name, asset.owner} & only]
     places = [call.cwd / Path(os.path.expanduser(place)) for place in call.args.path]  # noqa: PTH111 - `~` of a text
     report = Report("adopt", None, spec.sources, adopt(assets, places, call.settings))
     status = exit_status(report)

@@ -9,8 +9,10 @@ import sys
 from conda_assets import api
 from conda_assets import spec as specs
 from conda_assets.api.engine import engine_found
+from conda_assets.api.hub import lay_out
 from conda_assets.cli.call import Call
 from conda_assets.cli.document import SCHEMA, listing_document, report_document
+from conda_assets.errors import UsageError
 from conda_assets.model import Health, shown_size
 from conda_assets.terminal import info_text, list_text, status_text
 from conda_assets.version import __version__
@@ -36,6 +38,10 @@ def run_status(call: Call) -> int:
 
 def run_path(call: Call) -> int:
     """The absolute path and nothing else."""
+    if call.args.hf_home:
+        return _hub_home(call)
+    if not call.args.asset:
+        raise UsageError("the name of an asset is missing", "`conda assets list` shows them")
     target = call.target(None)
     path, stands = api.path_of(call.args.asset, target)
     if call.json:
@@ -45,6 +51,19 @@ def run_path(call: Call) -> int:
     if not stands:
         print(f"Error: {path} is gone\nHint: bring it back with `{call.program} sync -p {target.prefix}`", file=call.err)
     return 0 if stands else 3
+
+
+def _hub_home(call: Call) -> int:
+    """A folder that Hugging Face's libraries take as their cache; 3 where something that it should show is gone."""
+    made = lay_out(call.target(None))
+    for note in made.notes:
+        call.say(f"Note: {note}")
+    if call.json:
+        head = {"schema": SCHEMA, "success": not made.gone, "command": call.verb, "path": str(made.home)}
+        call.write({**head, "repositories": list(made.repositories), "notes": list(made.notes)})
+    else:
+        call.tell(str(made.home))
+    return 3 if made.gone else 0
 
 
 def run_list(call: Call) -> int:

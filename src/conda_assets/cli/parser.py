@@ -129,7 +129,10 @@ def _path(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "print the absolute path of an asset and nothing else",
         examples="examples:\n  cat $(conda assets path corpus)",
     )
-    parser.add_argument("asset", metavar="NAME", help="name of the asset")
+    parser.add_argument("asset", nargs="?", metavar="NAME", help="name of the asset")
+    parser.add_argument(
+        "--hf-home", action="store_true", help="instead a folder for HF_HOME, in which all `hf://` assets are found offline"
+    )
 
 
 def _list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
