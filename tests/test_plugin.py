@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,26 @@ def test_a_project_asset_goes_beside_its_file(project: Project):
     done = project.conda("env", "create", "-f", "sub/environment.yml")
     assert done.status == 0, done.told
     assert (project.folder / "sub" / "data" / "a.bin").read_bytes() == project.body("a.bin")
+
+
+def test_the_lock_beside_the_file_holds(project: Project):
+    """Bytes that are not the locked ones are refused, and a faulty lock stops before the solve."""
+    project.write(project.asset("a.bin", pinned=False))
+    done = project.conda("assets", "lock")
+    assert done.status == 0, done.told
+    lock = project.folder / "environment.assets.lock"
+    text = lock.read_text()
+    lock.write_text(text.replace("sha256:", "sha265:"))
+    done = project.conda("env", "create")
+    assert (done.status, project.prefix().exists()) == (2, False), done.told
+    assert "environment.assets.lock:" in done.told
+    lock.write_text(text)
+    project.asset("a.bin", body=b"evil " + project.body("a.bin")[5:])
+    shutil.rmtree(project.store)
+    done = project.conda("env", "create")
+    assert (done.status, project.placed("a.bin")) == (4, None), done.told
+    assert "lock -f environment.yml --update a.bin" in done.told
+    assert (project.prefix() / "conda-meta").is_dir()
 
 
 def test_a_url_works_like_a_file(project: Project):

@@ -20,13 +20,15 @@ def entry_of(asset: Asset, locked: Locked, digests: Sequence[Digest], stored: St
     known = [*digests, *([Digest("sha256", stored.sha256)] if stored else [])]
     written = _written(asset)
     own = locked.url == asset.url  # what a mirror says of its copy is nothing to compare with later
-    pinned_url = locked.pinned_url if own and not has_variable(written) else None
+    pinned_url = locked.pinned_url or asset.url
+    if not own or has_variable(written) or without_secrets(pinned_url) != pinned_url:
+        pinned_url = asset.url
     return Entry(
         name=asset.name,
         url=as_written(asset),
         mirrors=mirrors_as_written(asset),
         final_url=led_to(locked.final_url, locked.url, written) if own else None,
-        pinned_url=without_secrets(pinned_url) if pinned_url and pinned_url != asset.url else None,
+        pinned_url=pinned_url if pinned_url != asset.url else None,
         revision=_unsaid(locked.revision, asset) if own else None,
         size_bytes=stored.size_bytes if stored else locked.size_bytes,
         sha256=next((each for each in known if each.algorithm == "sha256"), None),
@@ -52,16 +54,20 @@ def member_entry(asset: Asset, file: Asset, entry: Entry) -> Entry:
     """The entry of one file of a pattern: what the pattern takes from the environment stands as a variable there too.
 
     Raises:
-        AssetFailed: the value is somewhere else in the file's URL.
+        AssetFailed: the value is somewhere else in the file's URL, or a secret is written out in the pattern.
     """
     written = _written(asset)
+    if without_secrets(written) != written:
+        raise AssetFailed(
+            asset.name, "a password or signature stands in its URL, which the URLs of its files in a lock would need"
+        )
     if not has_variable(written):
-        return replace(entry, name=file.member, url=without_secrets(file.url))
+        return replace(entry, name=file.member, url=file.url)
     end = written.rindex("}") + 1
     prefix = asset.url[: len(asset.url) - len(written) + end]
     if not asset.url.endswith(written[end:]) or not file.url.startswith(prefix):
         raise AssetFailed(asset.name, "the URLs of its files hold the values of variables, which a lock must not say")
-    url = without_secrets(written[:end] + file.url.removeprefix(prefix))
+    url = written[:end] + file.url.removeprefix(prefix)
     return replace(entry, name=file.member, url=url, final_url=None, pinned_url=None, revision=_unsaid(entry.revision, asset))
 
 

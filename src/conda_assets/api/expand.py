@@ -8,10 +8,10 @@ each; its variable is the folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from conda_assets.api.asking import ask_each
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetFailed, AssetsError, NoSource, Offline
 from conda_assets.events import Noted, Observer
@@ -64,10 +64,7 @@ def listed(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asset,
         except AssetsError as error:
             return error
 
-    if not assets:
-        return
-    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="list") as workers:
-        yield from zip(assets, workers.map(ask, assets), strict=True)
+    return ask_each(assets, ask)
 
 
 def expanded(

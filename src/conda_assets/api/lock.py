@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conda_assets.api.arriving import Brought, bring
+from conda_assets.api.asking import ask_each
 from conda_assets.api.entries import entry_of, member_entry, unchanged
 from conda_assets.api.expand import is_several, listed
 from conda_assets.api.lockfiles import own_assets, relock_command, write_lock
@@ -28,8 +28,6 @@ from conda_assets.spec.lockfile import FIRST_DOWNLOAD, Entry, Lock, as_written, 
 from conda_assets.store import open_stores
 
 __all__ = ["LockReport", "LockRow", "Renewal", "check_locks", "lock"]
-
-_ASKED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +207,7 @@ def _ask_all(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asse
                 errors.append(error)
         return errors[0]
 
-    with ThreadPoolExecutor(max_workers=_ASKED_AT_ONCE, thread_name_prefix="ask") as workers:
-        yield from zip(assets, workers.map(ask, assets), strict=True)
+    return ask_each(assets, ask)
 
 
 def _vouched(asset: Asset, locked: Locked, old: Mapping[str, Entry], settings: Settings, watch: Observer) -> LockRow:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from conda_assets.api.asking import ask_each
 from conda_assets.api.expand import is_several, listed
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import AssetsError, NotThere, Offline
@@ -20,8 +20,6 @@ from conda_assets.spec.hiding import led_to
 from conda_assets.spec.lockfile import Entry, Lock, misfit
 
 __all__ = ["News", "NewsRow", "of_receipt", "outdated"]
-
-_ASKED_AT_ONCE = 16
 
 
 class News(str, Enum):
@@ -133,10 +131,7 @@ def _ask_all(
                 return said, False
         return said, True
 
-    if not assets:
-        return {}
-    with ThreadPoolExecutor(max_workers=_ASKED_AT_ONCE, thread_name_prefix="ask") as workers:
-        return dict(zip((asset.name for asset in assets), workers.map(ask, assets), strict=True))
+    return {asset.name: answer for asset, answer in ask_each(assets, ask)}
 
 
 def _is_proven(entry: Entry, said: Locked) -> bool:

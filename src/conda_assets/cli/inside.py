@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import expanduser, expandvars
 from pathlib import Path
 
 from conda_assets import api
@@ -54,7 +55,7 @@ def check(texts: Sequence[tuple[str, str]], base: Path, conda: Mapping[str, obje
     settings = _settings(conda)
     shown = [(_shown(source), text) for source, text in texts]
     spec = specs.load_texts(shown, environ=os.environ, base=base)
-    pinned = pin(spec, read_locks(find_locks([source for source, _ in shown], Path.cwd())), Use.PLAIN, environ=os.environ)
+    pinned = pin(spec, read_locks(_locks_of([source for source, _ in shown])), Use.PLAIN, environ=os.environ)
     for warning in () if settings.quiet or settings.json else (*spec.warnings, *pinned.warnings):
         say(sys.stderr, f"Warning: {warning}")
     return pinned
@@ -160,6 +161,14 @@ def _sync(spec: Spec, target: Target, settings: Settings, resume: str) -> Verdic
         lines += [f"  {row.error.message}" for row in failed if row.error]
     hints = [hint for row in failed if row.error and settings.quiet for hint in _lasting_hints(row.error)]
     return Verdict(exit_status(report), "\n".join([*lines, _ready(target.prefix)]), (*dict.fromkeys(hints), _go_on(resume)))
+
+
+def _locks_of(sources: Sequence[str]) -> dict[str, Path]:
+    """As conda finds files: with variables and `~` where there is none of the very name."""
+    # Path's own raises for an unknown user.
+    typed = {each: each if Path(each).exists() else expanduser(expandvars(each)) for each in sources}  # noqa: PTH111
+    found = find_locks(list(typed.values()), Path.cwd())
+    return {source: found[path] for source, path in typed.items() if path in found}
 
 
 def _settings(conda: Mapping[str, object]) -> Settings:
