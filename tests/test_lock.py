@@ -299,3 +299,81 @@ def test_a_faulty_lock_stops_before_anything_happens(server: Server, lab: Lab) -
     assert said.status == 2
     assert "environment.assets.lock:8:3: assets[0].sha265" in said.err
     assert "did you mean `sha256`?" in said.err
+
+
+def test_an_archive_is_locked_and_unpacked(server: Server, lab: Lab, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "corpus"), "zip", _folder(tmp_path / "content")))
+    server.add("/corpus.zip", archive.read_bytes())
+    lab.write([{"name": "corpus", "url": server.url("/corpus.zip"), "unpack": True}])
+    locked(lab)
+    said = synced(lab, "--locked", "--require-hashes")
+    assert (said.status, said.rows()["corpus"]["pinned"]) == (0, True), said.err
+    assert lab.placed("corpus/a.txt").read_bytes() == b"text"
+
+
+def _folder(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(b"text")
+    return folder
+
+
+def test_fetch_fills_the_store_by_the_lock_for_a_machine_without_a_network(server: Server, lab: Lab) -> None:
+    lab.write([server.url("/w.bin")])
+    locked(lab)
+    shutil.rmtree(os.environ["CONDA_ASSETS_STORE"])
+    assert lab.call("fetch", "--locked").status == 0
+    server.close()
+    assert synced(lab, "--locked", "--offline").status == 0
+
+
+def test_create_looks_at_the_lock_before_it_makes_anything(server: Server, lab: Lab) -> None:
+    lab.write([server.url("/w.bin")])
+    prefix = lab.folder / "new"
+    said = lab.call("create", "--locked", "-p", str(prefix))
+    assert (said.status, prefix.exists()) == (3, False), said.err
+
+
+def test_repair_brings_the_locked_bytes(server: Server, lab: Lab) -> None:
+    lab.write([server.url("/w.bin")])
+    locked(lab)
+    synced(lab)
+    lab.placed("w.bin").unlink()
+    lab.placed("w.bin").write_bytes(b"damaged")
+    server.add("/w.bin", OTHER)
+    said = lab.call("verify", "--repair", "--locked", "-p", str(lab.prefix()))
+    assert said.status == 0, said.err
+    assert lab.placed("w.bin").read_bytes() == BODY, "the store had them"
+
+
+def test_each_file_has_its_own_lock(server: Server, lab: Lab) -> None:
+    lab.write([server.url("/w.bin")])
+    (lab.folder / "assets.yml").write_text(f"assets: [{{name: big, url: '{server.url('/big.bin')}', sha256: {BIG.sha256}}}]\n")
+    files = ("-f", "environment.yml", "-f", "assets.yml")
+    assert lab.call("lock", *files).status == 0
+    assert list(lock_of(lab)) == ["w.bin"]
+    assert "name: big" in (lab.folder / "assets.assets.lock").read_text()
+    assert lab.call("lock", "--check", *files).status == 0
+    assert synced(lab, "--locked", *files).status == 0
+    (lab.folder / "assets.assets.lock").unlink()
+    assert synced(lab, "--locked", *files).status == 3
+
+
+def test_a_rising_number_of_mirrors_is_out_of_date_and_still_pins(server: Server, lab: Lab) -> None:
+    lab.write([{"name": "w", "url": server.url("/w.bin")}])
+    locked(lab)
+    lab.write([{"name": "w", "url": server.url("/w.bin"), "mirrors": [server.url("/big.bin")]}])
+    assert lab.call("lock", "--check").status == 3
+    assert synced(lab).rows()["w"]["pinned"] is True
+    server.forget()
+    locked(lab)
+    assert server.requests == []
+    assert lock_of(lab)["w"]["mirrors"] == [server.url("/big.bin")]
+
+
+def test_a_mirror_that_has_other_bytes_is_found_out_by_the_lock(server: Server, lab: Lab) -> None:
+    server.add("/evil.bin", OTHER)
+    lab.write([{"name": "w", "url": server.url("/w.bin"), "mirrors": [server.url("/evil.bin")]}])
+    locked(lab)
+    shutil.rmtree(os.environ["CONDA_ASSETS_STORE"])
+    said = synced(lab, "--locked")
+    assert (said.status, said.rows()["w"]["sha256"]) == (0, SHA), said.err

@@ -181,6 +181,20 @@ def test_a_locked_file_comes_from_its_commit_when_the_branch_has_moved(hub: Hub,
     assert lab.placed("a").read_bytes() == FILES["a.bin"]
 
 
+def test_a_hash_that_the_publisher_no_longer_says_stops_before_the_first_byte(hub: Hub, lab: Lab) -> None:
+    lab.write([{"name": "a", "url": hub.url("data/a.bin")}])
+    assert lab.call("lock").status == 0
+    path = lab.folder / "environment.assets.lock"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "pinned_url" not in line))
+    hub.add("data/a.bin", b"new" * 1000)
+    said = synced(lab, status=4)
+    error = said.rows()["a"]["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "upstream_replaced"
+    assert "conda-assets lock -f environment.yml --update a" in str(error["hints"])
+    assert hub.world.elsewhere.sent() == 0
+
+
 def test_a_hash_for_several_files_is_refused(hub: Hub, lab: Lab) -> None:
     lab.write([corpus(hub, sha256="0" * 64)])
     said = synced(lab, status=1)

@@ -47,7 +47,7 @@ def bring(
         for asset, locked in asked.values():
             stored = store.find_url(asset.url)
             if stored is not None and _is_of_then(stored, locked) and (pieces := _read(stored)) is not None:
-                yield asset, Brought(stored, locked, pieces[0], 0, "first download, which the store has")
+                yield asset, Brought(stored, locked, pieces[0], 0, "the store has it, and the server nothing newer")
             else:
                 left.append(asset)
         if left:
@@ -94,7 +94,7 @@ def _fetch(
                     count = arrival.bytes_fetched if index == 0 else 0
                     stored, locked = arrival.stored, said[arrival.want.assets[0].name]
                     watch(Finished(asset.name, State.FETCHED, stored.size_bytes, count, arrival.seconds, str(stored.path)))
-                    yield asset, Brought(stored, locked, arrival.pieces, count, "first download")
+                    yield asset, Brought(stored, locked, arrival.pieces, count, "nobody says a hash, so it was fetched")
 
 
 def _is_of_then(stored: Stored, locked: Locked) -> bool:

@@ -219,7 +219,7 @@ def _vouched(asset: Asset, locked: Locked, old: Mapping[str, Entry], settings: S
     digests = [each for each in (own, said) if each]
     stored = next((found for each in digests if (found := open_stores(settings.stores).find(each))), None)
     vouched_by = locked.vouched_by if said else Path(asset.file).name or "the file"
-    return LockRow(asset.name, "locked", f"vouched for by {vouched_by}", entry_of(asset, locked, digests, stored, vouched_by))
+    return LockRow(asset.name, "locked", entry=entry_of(asset, locked, digests, stored, vouched_by))
 
 
 def _first(asset: Asset, brought: Brought) -> LockRow:

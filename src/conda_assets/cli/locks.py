@@ -130,7 +130,7 @@ def _text(call: Call, report: LockReport) -> str:
         )
         for row in shown
     ]
-    written = ", ".join(str(path) for path in report.written)
+    written = ", ".join(str(path.relative_to(call.cwd) if path.is_relative_to(call.cwd) else path) for path in report.written)
     would = "Nothing was written (dry run)" if call.args.dry_run else "Nothing to do: the lock is up to date"
     end = f"Written: {written}" if written else would
     return "\n".join([*table(_COLUMNS, rows, call.width), *([""] if rows else []), end])

@@ -169,9 +169,10 @@ def _lock(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         where=False,
         examples="examples:\n  conda assets lock\n  conda assets lock --check\n  conda assets lock --update gpt2-weights",
     )
-    parser.add_argument("--update", action="append", default=[], metavar="NAME", help="ask anew for this asset; may be repeated")
-    parser.add_argument("--update-all", action="store_true", help="ask anew for every asset")
-    parser.add_argument("--check", action="store_true", help="write nothing, ask nobody; exit 3 when the lock is out of date")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--update", action="append", default=[], metavar="NAME", help="ask anew for this asset; may be repeated")
+    either.add_argument("--update-all", action="store_true", help="ask anew for every asset")
+    either.add_argument("--check", action="store_true", help="write nothing, ask nobody; exit 3 when the lock is out of date")
     _transfer(parser, hashes=False)
     _common(parser)
 
