@@ -32,6 +32,7 @@ __all__ = ["BODY", "CANARY", "DIGEST", "FILES", "HOSTILE", "PUBLISHERS", "Publis
 PUBLISHERS = (
     "doi",
     "github",
+    "gs",
     "hf",
     "http",
     "oci",

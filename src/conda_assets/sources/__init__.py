@@ -29,6 +29,7 @@ _OURS = {
     "file": "file",
     "ftp": "ftp",
     "github": "github",
+    "gs": "gs",
     "hf": "hf",
     "http": "http",
     "https": "http",
