@@ -7,6 +7,9 @@ import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -429,3 +432,19 @@ def test_assets_that_change_places_lose_nothing(server: Server, lab: Lab, turned
     assert sorted(path.name for path in lab.placed("").iterdir()) == ["x", "y"]
     assert warnings(lab) == []
     assert [row.state for row in lab.sync().outcomes] == [State.KEPT, State.KEPT]
+
+
+def test_what_a_killed_run_left_goes_also_when_nothing_is_to_be_unpacked(server: Server, lab: Lab) -> None:
+    """Another run may have done its work meanwhile."""
+    synced(lab, entry(server))
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    left = lab.placed(f".corpus.{host}-{killed.pid}.unpacking")
+    (left / "new").mkdir(parents=True)
+    (left / "old-0" / "top").mkdir(parents=True)
+    (left / "old-0" / "top" / "mine.txt").write_bytes(b"mine")
+    assert lab.sync().outcomes[0].state is State.KEPT
+    assert tree(lab.placed("")) == {f"corpus/{name}": data for name, data in {**FILES, "top/mine.txt": b"mine"}.items()}
+    (said,) = warnings(lab)
+    assert said.endswith("they are kept: top/mine.txt")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from conda_assets.activation import write_hooks
-from conda_assets.api.unpacking import forget_files, known_files, remove_folder, stands_unpacked, unpack_into
+from conda_assets.api.unpacking import forget_files, known_files, remove_folder, stands_unpacked, tidy, unpack_into
 from conda_assets.digest import digest_file
 from conda_assets.errors import DiskRefused, UnsafePath
 from conda_assets.events import Noted, Observer
@@ -110,6 +110,10 @@ class Ledger:
         placed = self._line(asset, path, stored.sha256, stored.size_bytes, LinkType.COPY)
         self._note(placed)
         return placed
+
+    def tidy(self, placed: Placed) -> None:
+        """Clear away what killed runs left beside an unpacked folder."""
+        tidy(placed.name, place_of(self._target, placed), self._within(placed), self._watch)
 
     def adopt(self, asset: Asset) -> Placed | None:
         """Take in what already stands at the asset's path when its bytes are the ones asked for; else None."""
@@ -224,7 +228,7 @@ class Ledger:
 
     def _drop(self, placed: Placed) -> None:
         path = place_of(self._target, placed)
-        within = boundary(self._target, placed.root) if placed.root is Root.PREFIX else Path(placed.project or ".")
+        within = self._within(placed)
         if placed.unpack is not None:
             self._drop_folder(placed.name, path, within)
         elif stands(path, placed):
@@ -232,9 +236,12 @@ class Ledger:
         elif _lexists(path):
             self._watch(Noted(f"{path} was changed since it was placed; it stays", "warning"))
 
+    def _within(self, placed: Placed) -> Path:
+        return boundary(self._target, placed.root) if placed.root is Root.PREFIX else Path(placed.project or ".")
+
     def _drop_folder(self, name: str, path: Path, within: Path) -> None:
         try:
-            stay = remove_folder(self._target.prefix, name, path, within)
+            stay = remove_folder(self._target.prefix, name, path, within, self._watch)
         except UnsafePath as error:
             self._watch(Noted(error.message, "warning"))
             return

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from conda_assets.activation import set_by_user
@@ -165,6 +166,8 @@ class _Sync:
                     self._settle(step.asset, step.stored)
                 elif step.verb in (Verb.SKIP, Verb.KEEP):
                     self._outcomes[step.asset.name] = self._idle(step)
+                    if self._ledger and step.placed and step.placed.unpack:
+                        self._beside.begin(partial(self._ledger.tidy, step.placed))
             self._fetch([step.asset for step in plan.of(Verb.FETCH)])
             self._beside.finish()
             if self._ledger and self._options.prune:

@@ -11,7 +11,7 @@ from pathlib import Path
 from conda_assets import unpack
 from conda_assets.digest import Follower
 from conda_assets.errors import ArchiveRefused, AssetsError, DiskRefused, FilesDamaged, UsageError
-from conda_assets.events import Event, Observer, Progressed, Unpacking
+from conda_assets.events import Event, Noted, Observer, Progressed, Unpacking
 from conda_assets.link import remove_placed
 from conda_assets.model import Asset, LinkMode, Placed, Stored, last_part
 from conda_assets.store import Store
@@ -25,6 +25,7 @@ __all__ = [
     "known_files",
     "remove_folder",
     "stands_unpacked",
+    "tidy",
     "unpack_into",
 ]
 
@@ -138,12 +139,21 @@ def drop_damaged(prefix: Path, asset: str, folder: Path, error: AssetsError | No
             remove_placed(folder / member.path, folder, asset=asset)
 
 
-def remove_folder(prefix: Path, asset: str, folder: Path, within: Path) -> Sequence[str] | None:
+def tidy(asset: str, folder: Path, within: Path, watch: Observer) -> None:
+    """Finish or take away what killed runs left beside a folder that is as it should be; what cannot be is only told of."""
+    try:
+        unpack.tidy(folder, within=within, asset=asset, watch=watch)
+    except AssetsError as error:
+        watch(Noted(error.message, "warning"))
+
+
+def remove_folder(prefix: Path, asset: str, folder: Path, within: Path, watch: Observer) -> Sequence[str] | None:
     """Take away what was unpacked; paths of files that stay because they are the user's, None where nobody knows whose they are.
 
     Raises:
         UnsafePath, DiskRefused: as `remove_unpacked`.
     """
+    tidy(asset, folder, within, watch)
     manifest = known_files(prefix, asset)
     stay = None if manifest is None else unpack.remove_unpacked(manifest, folder, within=within, asset=asset)
     forget_files(prefix, asset)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from conda_assets.unpack.extracting import extract
     from conda_assets.unpack.limits import Limits
     from conda_assets.unpack.manifest import Manifest, Member, manifest_path, read_manifest, write_manifest
+    from conda_assets.unpack.swapping import tidy
 
 __all__ = [
     "Damaged",
@@ -39,6 +40,7 @@ __all__ = [
     "read_manifest",
     "remove_unpacked",
     "stands",
+    "tidy",
     "verify_members",
     "write_manifest",
 ]
@@ -53,6 +55,7 @@ _HOMES = {
     "read_manifest": "manifest",
     "remove_unpacked": "checking",
     "stands": "checking",
+    "tidy": "swapping",
     "verify_members": "checking",
     "write_manifest": "manifest",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -25,17 +25,16 @@ from conda_assets.unpack.limits import Limits, Meter
 from conda_assets.unpack.manifest import Manifest
 from conda_assets.unpack.refusal import NoArchive, Refused
 from conda_assets.unpack.singles import gzip_time, single_entry
-from conda_assets.unpack.swapping import heal, swap
+from conda_assets.unpack.swapping import heal_all, swap, tell_kept
 from conda_assets.unpack.tar_header import HEADER_BYTES
 from conda_assets.unpack.tars import looks_like_tar, tar_entries
-from conda_assets.unpack.work import NEW, Work, alone, forsaken, open_work
+from conda_assets.unpack.work import NEW, Work, alone, open_work
 from conda_assets.unpack.writing import Tree
 from conda_assets.unpack.zips import zip_entries
 
 __all__ = ["extract"]
 
 _TELL_EVERY_S = 0.25
-_NAMED = 5
 
 
 def extract(  # noqa: PLR0913 - one call says what, where and for whom; all but five have a default
@@ -81,14 +80,12 @@ def extract(  # noqa: PLR0913 - one call says what, where and for whom; all but 
         info = above.look(into.name)
         if info is not None and not stat.S_ISDIR(info.st_mode):
             raise UnsafePath(run.asset, f"{into} is not a folder, and is left as it is: move it away")
-        with alone(above):
-            for left in forsaken(above, into.name):
-                run.tell_kept(into, heal(left, into.name))
+        heal_all(above, into, watch)
         with open_work(above, into.name) as work:
             manifest = run.fill(work, sha256)
             with alone(above):
                 kept = swap(work, into.name, old, manifest)
-        run.tell_kept(into, kept)
+        tell_kept(into, kept, watch)
         return manifest
 
 
@@ -120,17 +117,8 @@ class _Run:
             pulse.tell()
             tree.sync()
             for note in filling.notes:
-                self._note(f"{self.asset}: {note}")
+                self._watch(Noted(f"{self.asset}: {note}", "warning"))
             return Manifest(sha256, kind, self._name, self._unpack, members)
-
-    def tell_kept(self, into: Path, kept: Sequence[str]) -> None:
-        """Say which files were not ours, and where they are now."""
-        if kept:
-            names = ", ".join(kept[:_NAMED]) + (f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else "")
-            self._note(f"{into} held files that conda-assets did not put there; they are kept: {names}")
-
-    def _note(self, text: str) -> None:
-        self._watch(Noted(text, "warning"))
 
     def _entries(self, stack: ExitStack, file: BinaryIO, size_bytes: int, meter: Meter) -> tuple[str, Entries]:
         """The kind, as the manifest names it, and the members; what they need is open as long as the stack."""

@@ -6,19 +6,23 @@ import errno
 import itertools
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from conda_assets.errors import UsageError
-from conda_assets.paths import hold
+from conda_assets.events import Noted, Observer, nobody
+from conda_assets.paths import Spot, hold, open_spot, refused
 from conda_assets.unpack.carrying import Ours, carry, discard
 from conda_assets.unpack.manifest import Manifest, manifest_text, parse_manifest
-from conda_assets.unpack.work import NEW, NEW_MANIFEST, OLD, OLD_MANIFEST, Work
+from conda_assets.unpack.work import NEW, NEW_MANIFEST, OLD, OLD_MANIFEST, Work, alone, forsaken
 from conda_assets.unpack.writing import sync_folder
 
-__all__ = ["heal", "swap"]
+__all__ = ["heal", "heal_all", "swap", "tell_kept", "tidy"]
 
 # Other runs for the same target may put theirs there between our two renames; each try needs a run that does.
 _TRIES = 20
+_NAMED = 5
 
 
 def swap(work: Work, target: str, old: Manifest | None, new: Manifest) -> list[str]:
@@ -56,6 +60,39 @@ def heal(work: Work, target: str) -> list[str]:
         kept = _carry_all(work, target, Ours.of(_noted(work, OLD_MANIFEST), _noted(work, NEW_MANIFEST)))
     work.above.remove_tree(work.name)
     return kept
+
+
+def heal_all(above: Spot, into: Path, watch: Observer) -> None:
+    """Bring to an end what all killed runs left in `above` for the target `into`, and tell what is kept.
+
+    Raises:
+        OSError: as `heal`.
+    """
+    with alone(above):
+        for left in forsaken(above, into.name):
+            tell_kept(into, heal(left, into.name), watch)
+
+
+def tidy(into: Path, *, within: Path, asset: str = "", watch: Observer = nobody) -> None:
+    """Do so where nothing is to be unpacked: a run may have been killed while another one did its work.
+
+    Raises:
+        UnsafePath, DiskRefused: as `extract`.
+    """
+    try:
+        with open_spot(into, within, asset or into.name, create=False) as spots:
+            heal_all(spots[-1], into, watch)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise refused(error, asset or into.name, into.parent) from error
+
+
+def tell_kept(into: Path, kept: Sequence[str], watch: Observer) -> None:
+    """Say which files were not ours, and where they are now."""
+    if kept:
+        names = ", ".join(kept[:_NAMED]) + (f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else "")
+        watch(Noted(f"{into} held files that conda-assets did not put there; they are kept: {names}", "warning"))
 
 
 def _exchange(work: Work, target: str) -> None:
