@@ -56,6 +56,7 @@ class Centre:
         self._network = network
         ours = replace(settings, network=network, limit_rate=None)
         self.carrier = Carrier(lambda: make_transport(ours, self.store, environ, _said))
+        self.meter = Meter(self._stock, self.store.free_bytes)
         self.queue = Queue(
             self.board,
             self.store,
@@ -64,11 +65,11 @@ class Centre:
             limits=Limits(connections=settings.connections, jobs=settings.jobs),
             files=_FILES_PER_JOB * settings.jobs,
             quota=self._quota,
+            arrived=self.meter.stale,
         )
         default = Pace(settings.limit_rate)
         kept = self.database.setting("pace")
         self.queue.pace = read_pace(kept) if kept else default
-        self.meter = Meter(self._stock, self.store.free_bytes)
 
     def start(self) -> str | None:
         """Begin; the first administrator's token when this is the first start."""

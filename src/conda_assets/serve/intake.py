@@ -137,14 +137,14 @@ def _lines(text: str) -> Iterator[str]:
 def _line(line: str) -> Asset:
     """`URL`, or `URL sha256:hex`."""
     url, _, rest = line.partition(" ")
+    if "://" not in url:
+        raise CentreRefused(f"{line[:200]!r} is no URL", "write one URL a line, or drop an environment.yml or a Metalink")
     digest = None
     if rest.strip():
         try:
             digest = parse_digest(rest.strip())
         except ValueError as error:
             raise CentreRefused(f"{line[:200]!r}: {error}", "write `URL` or `URL sha256:hex`, one a line") from error
-    if "://" not in url:
-        raise CentreRefused(f"{line[:200]!r} is no URL", "write one URL a line, or drop an environment.yml or a Metalink")
     return _asset(url, digest=digest)
 
 

@@ -111,6 +111,7 @@ class Job:
             "id": self.id,
             "name": self.name,
             "url": shown_url(self.url),
+            "url_is_whole": shown_url(self.url) == self.url,
             "host": urlsplit(self.url).hostname or "",
             "mirrors": len(self.mirrors),
             "digest": str(self.digest) if self.digest else None,

@@ -47,7 +47,10 @@ class Wanted:
 
 
 class Queue:
-    """See the module. `files`: jobs that may move at once. Its methods may be called from any thread."""
+    """See the module. Its methods may be called from any thread.
+
+    `files`: jobs that may move at once; `arrived` is called when a file has come.
+    """
 
     def __init__(
         self,
@@ -59,9 +62,11 @@ class Queue:
         limits: Limits,
         files: int,
         quota: Callable[[int], int | None],
+        arrived: Callable[[], None],
     ) -> None:
         self.board, self._store, self._carrier, self._probe = board, store, carrier, probe
         self._limits, self.files, self._quota = limits, files, quota
+        self._arrived = arrived
         self.pace = Pace()
         self._wake = threading.Event()
         self._ending = False
@@ -321,6 +326,8 @@ class Queue:
                 if error is not None:
                     job.state, job.error, job.ended_at = JobState.FAILED, error.to_json(), time.time()
             self.board.save(job)
+        if job.state is JobState.DONE:
+            self._arrived()
 
     def watched(self, job: Job, event: Event) -> None:
         """Take in what a job's run tells.

@@ -55,6 +55,7 @@ COMPONENTS: Schema = {
             "id": JOB_ID,
             "name": TEXT,
             "url": TEXT,
+            "url_is_whole": {"type": "boolean"},
             "host": TEXT,
             "mirrors": INTEGER,
             "digest": MAYBE_TEXT,

@@ -1,0 +1,251 @@
+"""The page in a real browser: what a colleague does with it, in both palettes, on a phone, by keyboard, in two languages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from centre import running, until
+from server import Faults, Server, Virtual
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: `apt-get install chromium`"),
+]
+MB = 1_000_000
+# Without the last four it asks for hosts of its maker's at each start.
+_FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=[*_FLAGS.split(), "--disable-sync"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    with Server() as origin, running(tmp_path) as (centre, client):
+        yield centre, client, origin
+
+
+@pytest.fixture
+def page(browser, lab):
+    """Signed in as the administrator; what the page complained about must be nothing."""
+    _, client, _ = lab
+    context = browser.new_context(viewport={"width": 1180, "height": 900}, locale="en-GB")
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    page.goto(client.url)
+    page.fill("#token", client.token)
+    page.click("button[type=submit]")
+    page.wait_for_selector("nav.tabs")
+    yield page
+    context.close()
+    assert faults == []
+
+
+def rows(page) -> list[str]:
+    return page.locator("li.job .job-name").all_inner_texts()
+
+
+def shows(page, names: list[str]) -> None:
+    """Playwright's own way to wait for a condition evaluates text, which the page's policy forbids."""
+    assert until(lambda: {"names": rows(page)}, lambda seen: seen["names"] == names)
+
+
+def row(page, name: str):
+    return page.locator("li.job", has=page.locator(".job-name", has_text=name))
+
+
+def wait_for(page, name: str, state: str) -> None:
+    page.wait_for_selector(f"li.job[data-state='{state}']:has-text('{name}')", timeout=30_000)
+
+
+def add(page, text: str) -> None:
+    page.fill("#add-text", text)
+    page.click("form.add button[type=submit]")
+
+
+def drop(page, name: str, text: str) -> None:
+    moved = page.evaluate_handle(
+        "([name, text]) => { const moved = new DataTransfer(); moved.items.add(new File([text], name)); return moved; }",
+        [name, text],
+    )
+    page.dispatch_event("main", "dragover", {"dataTransfer": moved})
+    assert page.locator(".veil").is_visible()
+    page.dispatch_event("main", "drop", {"dataTransfer": moved})
+
+
+def test_add_pause_resume_reorder_drop_and_see_it_finish(page, lab):
+    centre, _, origin = lab
+    centre.queue.files = 1
+    contents = {f"/{name}.bin": Virtual(6 * MB, seed=number) for number, name in enumerate("abc")}
+    add(page, "\n".join(origin.add(path, content, Faults(rate=200_000)) for path, content in contents.items()))
+    wait_for(page, "a.bin", "active")
+    assert rows(page) == ["a.bin", "b.bin", "c.bin"]
+
+    row(page, "a.bin").get_by_label("Pause: a.bin").click()
+    wait_for(page, "a.bin", "paused")
+    wait_for(page, "b.bin", "active")
+    shows(page, ["b.bin", "a.bin", "c.bin"])
+    row(page, "c.bin").focus()
+    page.keyboard.press("Alt+ArrowUp")
+    shows(page, ["b.bin", "c.bin", "a.bin"])
+    assert page.evaluate("document.activeElement.dataset.id") == row(page, "c.bin").get_attribute("data-id")
+
+    row(page, "a.bin").get_by_label("Resume: a.bin").click()
+    for path, content in contents.items():
+        origin.add(path, content)
+    extra = origin.add("/extra.csv", b"a,b\n")
+    text = f"name: bert\ndependencies: [python]\nassets:\n  - {{name: extra, url: '{extra}', path: data/extra.csv}}\n"
+    drop(page, "environment.yml", text)
+    centre.queue.files = 4
+    for name in ("a.bin", "b.bin", "c.bin", "extra"):
+        wait_for(page, name, "done")
+    page.click("a[href='#environments']")
+    page.wait_for_selector("text=1 of 1 ready")
+    assert page.locator(".environment h3").inner_text() == "bert"
+    page.click("a[href='#history']")
+    page.wait_for_selector("text=4 files")
+
+
+def test_drag_and_drop_changes_the_order(page, lab):
+    centre, client, origin = lab
+    centre.queue.files = 0
+    client.add("\n".join(origin.add(f"/{name}.bin", b"x" + name.encode()) for name in "abc"))
+    shows(page, ["a.bin", "b.bin", "c.bin"])
+    row(page, "c.bin").drag_to(row(page, "a.bin"))
+    shows(page, ["c.bin", "a.bin", "b.bin"])
+
+
+def test_faults_in_what_was_typed_are_said(page):
+    add(page, "not a link")
+    page.wait_for_selector(".faults:has-text('is no URL')")
+    add(page, "name: x\nassets:\n  - url: https://example.org/a\n    sha265: 1\n")
+    page.wait_for_selector(".faults:has-text('sha256')")
+
+
+def test_search_and_filters_find(page, lab):
+    centre, client, origin = lab
+    centre.queue.files = 0
+    client.add("\n".join(origin.add(f"/{name}.bin", name.encode()) for name in ("alpha", "beta")))
+    shows(page, ["alpha.bin", "beta.bin"])
+    page.keyboard.press("/")
+    page.keyboard.type("alp")
+    shows(page, ["alpha.bin"])
+    page.get_by_role("button", name="Done").click()
+    assert page.locator(".empty").inner_text() == "Nothing matches"
+
+
+def test_details_give_what_to_paste(page, lab):
+    _, client, origin = lab
+    content = Virtual(MB, seed=9)
+    (job,) = client.add(origin.add("/w.bin", content))
+    client.done(job["id"])
+    wait_for(page, "w.bin", "done")
+    row(page, "w.bin").focus()
+    page.keyboard.press("Enter")
+    shown = row(page, "w.bin").locator("pre").all_inner_texts()
+    assert f"sha256: {content.sha256}" in shown[0]
+    assert shown[1] == "conda assets sync -f environment.yml"
+
+
+def test_limits_people_and_tokens_are_kept(page, lab):
+    _, client, _ = lab
+    page.click("a[href='#speed']")
+    page.get_by_label("Speed limit (MB/s)").first.fill("5")
+    page.get_by_role("button", name="Add a time").click()
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector(".toast:has-text('Saved')")
+    assert client.api("GET", "/pace") == {
+        "limit_rate": 5_000_000,
+        "windows": [{"from": "20:00", "to": "06:00", "limit_rate": None}],
+    }
+    page.click("a[href='#account']")
+    page.get_by_label("Name").fill("ann")
+    page.get_by_role("button", name="Add a person").click()
+    page.wait_for_selector("td:has-text('ann')")
+    assert page.locator(".copyable pre").inner_text().startswith("cat_")
+
+
+def test_the_page_comes_back_after_the_connection_was_lost(page, lab, tmp_path):
+    _, client, origin = lab
+    page.context.set_offline(True)
+    page.evaluate("dispatchEvent(new Event('offline'))")
+    (job,) = client.add(origin.add("/w.bin", b"content"))
+    client.done(job["id"])
+    page.context.set_offline(False)
+    wait_for(page, "w.bin", "done")
+
+
+def axe(page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    # The page's animations would be looked at half-way.
+    page.wait_for_timeout(300)
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("width", [1180, 380])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_stands_in_anybodys_way(page, lab, theme, width):
+    """axe finds nothing serious in any view, nothing is cut off, and pictures are kept where a person asked for them."""
+    _, client, origin = lab
+    urls = [origin.add("/done.bin", b"x"), origin.add("/gone.bin", b"", Faults(status=404))]
+    urls += [origin.add("/slow.bin", Virtual(20 * MB, seed=1), Faults(rate=100_000)), origin.add("/paused.bin", b"y")]
+    jobs = client.add("\n".join(urls))
+    for job in jobs[:2]:
+        client.done(job["id"])
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate(f"localStorage.theme = '{theme}'")
+    page.reload()
+    wait_for(page, "gone.bin", "failed")
+    wait_for(page, "slow.bin", "active")
+    row(page, "gone.bin").get_by_label("Details").click()
+    for view in ("queue", "history", "environments", "speed", "account"):
+        page.click(f"a[href='#{view}']")
+        assert axe(page) == [], view
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if kept := os.environ.get("CONDA_ASSETS_TEST_PICTURES"):
+            page.screenshot(path=Path(kept) / f"{view}-{theme}-{width}.png", full_page=True)
+
+
+def test_signing_in_is_for_everybody(browser, lab):
+    _, client, _ = lab
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(client.url)
+    page.wait_for_selector("#token")
+    assert page.evaluate("document.documentElement.lang") == "zh"
+    assert axe(page) == []
+    page.fill("#token", "cat_wrong")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".faults:has-text('not known')")
+    page.get_by_role("button", name="English").click()
+    assert page.locator("h2").inner_text() == "Sign in"
+    context.close()
+
+
+def test_the_page_asks_nobody_but_its_own_server(browser, lab):
+    _, client, _ = lab
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(client.url)
+    page.fill("#token", client.token)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("nav.tabs")
+    assert {url for url in asked if not url.startswith(client.url)} == set()
+    context.close()
