@@ -276,6 +276,10 @@ def test_bytes_in_the_store_that_are_newer_than_the_servers_file_are_not_fetched
     assert lock_of(lab)["big.bin"]["sha256"] == BIG.sha256
     assert "pieces" in lock_of(lab)["big.bin"]
     assert server.sent("/big.bin") < 100_000
+    locked(lab, "--update-all")
+    assert server.sent("/big.bin") < 100_000, "the ETag says that they are the same"
+    locked(lab, "--update", "big.bin")
+    assert server.sent("/big.bin") >= BIG.size, "asked for by name, they come again"
 
 
 def test_names_to_update_are_checked(server: Server, lab: Lab) -> None:

@@ -199,3 +199,25 @@ def test_a_hash_for_several_files_is_refused(hub: Hub, lab: Lab) -> None:
     lab.write([corpus(hub, sha256="0" * 64)])
     said = synced(lab, status=1)
     assert "for which there cannot be a hash" in said.err
+
+
+def test_a_glob_on_this_machine_and_an_asset_beside_it(lab: Lab, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("a.csv", "b.csv", "c.txt"):
+        (data / name).write_text(name)
+    lab.write([{"name": "tables", "url": f"{data.as_uri()}/*.csv", "path": "in/tables/"}, f"{data.as_uri()}/c.txt"])
+    assert lab.call("lock").status == 0
+    said = synced(lab, "--locked")
+    assert set(states(said)) == {"tables/a.csv", "tables/b.csv", "c.txt"}
+    assert lab.placed("in/tables/b.csv").read_text() == "b.csv"
+    (data / "d.csv").write_text("d.csv")
+    assert set(states(synced(lab, "--locked"))) == {"tables/a.csv", "tables/b.csv", "c.txt"}, "the lock is the list"
+    assert lab.call("outdated", "-p", str(lab.prefix())).status == 3
+    (data / "a.csv").write_text("A.csv")
+    shutil.rmtree(os.environ["CONDA_ASSETS_STORE"])
+    assert states(synced(lab, prefix="other", status=4)) == {
+        "tables/a.csv": "failed",
+        "tables/b.csv": "fetched",
+        "c.txt": "fetched",
+    }

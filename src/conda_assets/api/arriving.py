@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -34,20 +34,29 @@ class Brought:
 
 
 def bring(
-    asked: Mapping[str, tuple[Asset, Locked]], settings: Settings, environ: Mapping[str, str], watch: Observer
+    asked: Mapping[str, tuple[Asset, Locked]],
+    settings: Settings,
+    environ: Mapping[str, str],
+    watch: Observer,
+    *,
+    afresh: Collection[str] = (),
 ) -> Iterator[tuple[Asset, Brought | AssetsError]]:
     """Each asset with its bytes in the store, in the order in which they are there. `asked`: by name, what the publisher said.
 
-    What the store has from the URL is used only when the server says that the file is older than that.
+    What the store has from the URL is used only when the server says that the file is older than that, and never for the names
+    in `afresh`.
     """
     if not asked:
         return
     with open_stores(settings.stores) as store:
         left: list[Asset] = []
         for asset, locked in asked.values():
-            stored = store.find_url(asset.url)
+            stored = None if asset.name in afresh else store.find_url(asset.url)
             if stored is not None and _is_of_then(stored, locked) and (pieces := _read(stored)) is not None:
-                yield asset, Brought(stored, locked, pieces[0], 0, "the store has it, and the server nothing newer")
+                yield (
+                    asset,
+                    Brought(stored, locked, pieces[0], 0, "the store has it, and the server nothing newer"),
+                )
             else:
                 left.append(asset)
         if left:

@@ -25,8 +25,9 @@ __all__ = ["as_placed", "expanded", "is_several", "listed", "member_of", "strays
 
 def is_several(asset: Asset) -> bool:
     """The asset names several files and has not been expanded; a scheme that cannot be fetched is told of later."""
-    # Asked of every asset of every run: importing a source to hear that an HTTP URL is one file takes 30 ms.
-    if asset.member or urlsplit(asset.url).scheme in ("http", "https"):
+    # Asked of every asset of every run: importing a source to hear that an HTTP URL is one file takes 30 ms. What the lock pins
+    # has been taken apart.
+    if asset.member or asset.relock or urlsplit(asset.url).scheme in ("http", "https"):
         return False
     try:
         return is_pattern(asset)

@@ -32,7 +32,10 @@ __all__ = ["LockReport", "LockRow", "Renewal", "check_locks", "lock"]
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Which entries are made anew although they fit: some names, or `everything`."""
+    """Which entries are made anew although they fit: some names, or `everything`.
+
+    Of everything, a file whose strong ETag is the locked one is not fetched again; one that is named always is.
+    """
 
     names: Collection[str] = ()
     everything: bool = False
@@ -40,6 +43,17 @@ class Renewal:
     def wants(self, name: str) -> bool:
         """Whether that one is."""
         return self.everything or name in self.names
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """`old`: what the locks say now. `anew`: names for which no ETag is proof enough."""
+
+    old: Mapping[str, Entry]
+    anew: Collection[str]
+    settings: Settings
+    environ: Mapping[str, str]
+    watch: Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,7 @@ def lock(
         raise UsageError(f"{far[0]} is on the web, and a lock stands beside its file", "download it, then name it with `-f FILE`")
     old = {name: entry for each in locks.values() for name, entry in each.entries.items()}
     todo = [asset for asset in spec.assets if asset.name not in old or renew.wants(asset.name) or misfit(old[asset.name], asset)]
-    made = _with_patterns(todo, old, settings, environ, one_at_a_time(watch))
+    made = _with_patterns(todo, _Run(old, renew.names, settings, environ, one_at_a_time(watch)))
     rows = [
         made.get(asset.name) or LockRow(asset.name, "kept", "it fits", _kept(old[asset.name], asset)) for asset in spec.assets
     ]
@@ -134,23 +148,22 @@ def _kept(entry: Entry, asset: Asset) -> Entry:
     return replace(entry, mirrors=mirrors_as_written(asset))
 
 
-def _with_patterns(
-    assets: Sequence[Asset], old: Mapping[str, Entry], settings: Settings, environ: Mapping[str, str], watch: Observer
-) -> dict[str, LockRow]:
+def _with_patterns(assets: Sequence[Asset], run: _Run) -> dict[str, LockRow]:
     """A row for each of the assets, and each file of a pattern asked for as an asset of its own."""
     rows: dict[str, LockRow] = {}
     files: dict[str, tuple[Asset, ...]] = {}
-    for asset, found in listed([asset for asset in assets if is_several(asset)], settings):
+    for asset, found in listed([asset for asset in assets if is_several(asset)], run.settings):
         if isinstance(found, AssetsError):
-            rows[asset.name] = _failed(asset, found, old, watch)
+            rows[asset.name] = _failed(asset, found, run)
         else:
             files[asset.name] = found
     single = [asset for asset in assets if asset.name not in rows and asset.name not in files]
-    before = dict(old) | {f"{name}/{each.name}": each for name in files if name in old for each in old[name].files}
-    made = _make([*single, *(each for listing in files.values() for each in listing)], before, settings, environ, watch)
+    before = dict(run.old)
+    before |= {f"{name}/{each.name}": each for name in files if name in run.old for each in run.old[name].files}
+    made = _make([*single, *(each for listing in files.values() for each in listing)], replace(run, old=before))
     for asset in assets:
         if asset.name in files:
-            rows[asset.name] = _together(asset, files[asset.name], made, old)
+            rows[asset.name] = _together(asset, files[asset.name], made, run.old)
         elif asset.name in made:
             rows[asset.name] = made[asset.name]
     return rows
@@ -170,24 +183,23 @@ def _together(asset: Asset, files: Sequence[Asset], made: Mapping[str, LockRow],
     return LockRow(asset.name, "locked", f"{len(files)} files", entry, count, asset.optional)
 
 
-def _make(
-    assets: Sequence[Asset], old: Mapping[str, Entry], settings: Settings, environ: Mapping[str, str], watch: Observer
-) -> dict[str, LockRow]:
+def _make(assets: Sequence[Asset], run: _Run) -> dict[str, LockRow]:
     """A row for each of the assets."""
     rows: dict[str, LockRow] = {}
     asked: dict[str, tuple[Asset, Locked]] = {}
-    for asset, said in _ask_all(assets, settings):
+    for asset, said in _ask_all(assets, run.settings):
         if isinstance(said, AssetsError):
-            rows[asset.name] = _failed(asset, said, old, watch)
-        elif (entry := unchanged(asset, said, old.get(asset.name))) is not None:
+            rows[asset.name] = _failed(asset, said, run)
+        elif (entry := unchanged(asset, said, None if asset.owner in run.anew else run.old.get(asset.name))) is not None:
             rows[asset.name] = LockRow(asset.name, "locked", "the publisher has the same file", entry)
         elif asset.digest or said.digest:
-            rows[asset.name] = _vouched(asset, said, old, settings, watch)
+            rows[asset.name] = _vouched(asset, said, run)
         else:
             asked[asset.name] = (asset, said)
-    for asset, brought in bring(asked, settings, environ, watch):
+    renewed = [asset.name for asset in assets if asset.name in run.old and not misfit(run.old[asset.name], asset)]
+    for asset, brought in bring(asked, run.settings, run.environ, run.watch, afresh=renewed):
         if isinstance(brought, AssetsError):
-            rows[asset.name] = _failed(asset, brought, old, nobody)  # which has been told of
+            rows[asset.name] = _failed(asset, brought, replace(run, watch=nobody))  # which has been told of
         else:
             rows[asset.name] = _first(asset, brought)
     return rows
@@ -210,14 +222,14 @@ def _ask_all(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asse
     return ask_each(assets, ask)
 
 
-def _vouched(asset: Asset, locked: Locked, old: Mapping[str, Entry], settings: Settings, watch: Observer) -> LockRow:
+def _vouched(asset: Asset, locked: Locked, run: _Run) -> LockRow:
     """Somebody says what the bytes are: the publisher, the file, or both, who then have to agree."""
     own, said = asset.digest, locked.digest
     if own and said and own.algorithm == said.algorithm and own != said:
         source = shown_url(locked.url)
-        return _failed(asset, DigestMismatch(asset.name, own.algorithm, own.hex, said.hex, source), old, watch)
+        return _failed(asset, DigestMismatch(asset.name, own.algorithm, own.hex, said.hex, source), run)
     digests = [each for each in (own, said) if each]
-    stored = next((found for each in digests if (found := open_stores(settings.stores).find(each))), None)
+    stored = next((found for each in digests if (found := open_stores(run.settings.stores).find(each))), None)
     vouched_by = locked.vouched_by if said else Path(asset.file).name or "the file"
     return LockRow(asset.name, "locked", entry=entry_of(asset, locked, digests, stored, vouched_by))
 
@@ -227,6 +239,6 @@ def _first(asset: Asset, brought: Brought) -> LockRow:
     return LockRow(asset.name, "locked", brought.because, replace(entry, pieces=brought.pieces), brought.bytes_fetched)
 
 
-def _failed(asset: Asset, error: AssetsError, old: Mapping[str, Entry], watch: Observer) -> LockRow:
-    watch(Failed(asset.name, error.message, tuple(hint.text for hint in error.hints), asset.optional))
-    return LockRow(asset.name, "failed", error.message, old.get(asset.name), optional=asset.optional, error=error)
+def _failed(asset: Asset, error: AssetsError, run: _Run) -> LockRow:
+    run.watch(Failed(asset.name, error.message, tuple(hint.text for hint in error.hints), asset.optional))
+    return LockRow(asset.name, "failed", error.message, run.old.get(asset.name), optional=asset.optional, error=error)

@@ -169,7 +169,7 @@ def _other_bytes(entry: Entry, said: Locked) -> str:
         return f"{entry.size_bytes} bytes are {said.size_bytes} now"
     if entry.etag and said.etag and entry.etag != said.etag:
         return f"the ETag {entry.etag} is {said.etag} now"
-    if entry.modified and not said.etag and said.modified and entry.modified != said.modified:
+    if entry.modified and not entry.etag and said.modified and entry.modified != said.modified:
         return f"it was changed on {said.modified}, before on {entry.modified}"
     return ""
 

@@ -132,7 +132,7 @@ def _check_path(node: Node, nodes: Mapping[str, Node], at: str, values: dict[str
 
 def _names_several(url: object) -> bool:
     """The URL ends in `/` or has a glob, and its scheme has such; whole repositories are seen by their source only."""
-    return isinstance(url, str) and not url.startswith(("http", "ftp:", "sftp:", "file:")) and bool(re.search(r"[*?\[]|/$", url))
+    return isinstance(url, str) and not url.startswith(("http", "ftp:", "sftp:")) and bool(re.search(r"[*?\[]|/$", url))
 
 
 def _is_false(node: Node) -> bool:
