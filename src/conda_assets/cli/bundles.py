@@ -13,14 +13,16 @@ from urllib.parse import urlsplit
 
 from conda_assets.api.adopt import adopt
 from conda_assets.api.exporting import bundling_of, write_folder, write_tar
+from conda_assets.api.listing import listed, section_of
 from conda_assets.api.lockfiles import find_locks
 from conda_assets.api.sync import choose
 from conda_assets.api.unbundling import take_in
 from conda_assets.cli.call import Call, exit_status
 from conda_assets.cli.document import SCHEMA, report_document
 from conda_assets.errors import UsageError
-from conda_assets.model import Outcome, Report, Spec, State, Target, shown_size
+from conda_assets.model import Asset, Outcome, Report, Spec, State, Target, shown_size
 from conda_assets.plan import why_not
+from conda_assets.spec.exporters import aria2_text, metalink_text
 from conda_assets.spec.source import local_path
 from conda_assets.store import open_stores
 
@@ -49,11 +51,14 @@ def run_adopt(call: Call) -> int:
 
 
 def run_export(call: Call) -> int:
-    """A bundle for a machine without a network: spec, lock and bytes."""
+    """A bundle for a machine without a network; or a list: the environment's section, a Metalink, an input file of aria2."""
+    form = "spec" if call.args.spec else call.args.format
+    if form != "bundle":
+        return _export_list(call, form)
+    if not call.args.output:
+        raise UsageError("a bundle needs a place", "`-o bundle.tar`, or `-o FOLDER`")
     spec = call.pinned(call.spec())
-    nowhere = Target(call.cwd, spec.base)
-    choice = replace(choose(spec, nowhere, call.settings, call.options(), call.environ), user_set=())
-    assets = [asset for asset in spec.assets if not why_not(asset, choice)]
+    assets = _chosen(call, spec)
     out = Path(os.path.expanduser(call.args.output))  # noqa: PTH111 - `~` of a text
     path = call.cwd / out
     if any(out.name.lower().endswith(end) for end in (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".zip")):
@@ -74,6 +79,35 @@ def run_export(call: Call) -> int:
         call.say(f"{len(assets)} assets in {out}: {shown_size(contents.size_bytes)}{went_on}")
         call.say(f"there, type `{call.program} import {shlex.quote(out.name)}`, then `{call.program} sync --offline`")
     return 0
+
+
+def _export_list(call: Call, form: str) -> int:
+    notes: tuple[str, ...] = ()
+    if form == "spec":
+        text = section_of(call.target(call.spec_if_any()).prefix)
+    else:
+        files = listed(_chosen(call, call.pinned(call.spec())), call.environ)
+        text, notes = (metalink_text if form == "metalink" else aria2_text)(files)
+    for note in notes:
+        call.say(f"Note: {note}")
+    if call.args.output:
+        path = call.cwd / Path(os.path.expanduser(call.args.output))  # noqa: PTH111 - `~` of a text
+        try:
+            path.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}", "name another place with `-o`") from error
+    if call.json:
+        document = {"schema": SCHEMA, "success": True, "command": call.verb, "format": form, "notes": list(notes)}
+        call.write({**document, "text": text})
+    elif not call.args.output:
+        call.tell(text.rstrip("\n"))
+    return 0
+
+
+def _chosen(call: Call, spec: Spec) -> list[Asset]:
+    """The assets that the flags mean; a variable that is set on this machine says nothing of others."""
+    choice = replace(choose(spec, Target(call.cwd, spec.base), call.settings, call.options(), call.environ), user_set=())
+    return [asset for asset in spec.assets if not why_not(asset, choice)]
 
 
 def import_bundles(call: Call, sources: Sequence[str]) -> int:

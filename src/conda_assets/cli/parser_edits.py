@@ -94,12 +94,15 @@ def _export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_verb(
         verbs,
         "export",
-        "bundle the file, its lock and all bytes for a machine without a network; `import` takes it in there",
+        "bundle the file, its lock and all bytes for a machine without a network; or print a list of the files",
         file=True,
-        where=False,
-        examples="examples:\n  conda assets export -o bundle.tar\n  conda assets export -o /media/stick/bundle --all-groups",
+        examples="examples:\n  conda assets export -o bundle.tar\n  conda assets export -o /media/stick/bundle --all-groups\n"
+        "  conda assets export --spec -n bert >> environment.yml\n  conda assets export --format metalink -o files.meta4",
     )
-    parser.add_argument("-o", "--output", required=True, metavar="PATH", help="a file that ends in .tar, or a folder")
+    parser.add_argument("-o", "--output", metavar="PATH", help="of a bundle: a file that ends in .tar, or a folder")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--format", choices=("bundle", "spec", "metalink", "aria2"), default="bundle", help="default: bundle")
+    what.add_argument("--spec", action="store_true", help="the environment's assets as a section, as it was placed")
     add_choice(parser)
 
 
