@@ -27,9 +27,13 @@ from conda_assets.errors import AssetsError, Hint, Interrupted
 from conda_assets.model import Asset, Health, LinkMode, Outcome, Placed, Report, Spec, Target, shown_url
 from conda_assets.receipt import read_receipt
 from conda_assets.settings import Settings, load
+from conda_assets.spec.edit import put
+from conda_assets.spec.events import Unreadable
+from conda_assets.spec.fields import FIELDS
+from conda_assets.spec.lines import Uneditable
 from conda_assets.terminal import drawing, plan_text, report_text, say, width_of
 
-__all__ = ["Verdict", "check", "copy_for_conda", "examine", "mend", "show_plan", "sync_after", "to_mend"]
+__all__ = ["Verdict", "add_section", "check", "copy_for_conda", "examine", "mend", "show_plan", "sync_after", "to_mend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,27 @@ def copy_for_conda(text: str) -> str:
     made = json.dumps(content, ensure_ascii=False, default=str)
     # YAML's reader refuses raw control characters and knows no surrogate pairs; `\U` writes every character.
     return re.sub(r"[^\x20-\x7e]", lambda found: f"\\U{ord(found[0]):08x}", made)
+
+
+def add_section(text: str, prefix: str, *, as_json: bool) -> str:
+    """What conda exports of an environment, with the assets that stand in it; the text itself where there are none."""
+    from conda_assets.api.listing import entries_of
+
+    try:
+        entries = entries_of(tuple(read_receipt(Path(prefix)).values()))
+    except AssetsError as error:
+        say(sys.stderr, f"Warning: the assets of {prefix} are not in this export: {error.message}")
+        return text
+    if not entries:
+        return text
+    if as_json:
+        rows = [{field: row[field] for field in FIELDS if field in row} for row in entries]
+        return json.dumps({**json.loads(text), "assets": rows}, indent=2, ensure_ascii=False)
+    try:
+        return put(text, entries)
+    except (Uneditable, Unreadable) as error:
+        say(sys.stderr, f"Warning: the assets of {prefix} are not in this export: {error}")
+        return text
 
 
 def show_plan(spec: Spec, prefix: Path | None, conda: Mapping[str, object]) -> None:

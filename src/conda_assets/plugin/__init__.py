@@ -5,7 +5,8 @@
     after it           bring the assets into the environment that it has made
 
 Each hook is guarded by what the running conda has, never by its version; 24.7 to 26.9 were tried.
-`command` has the two ends of a command, `files` what conda is to read, `context` what conda says and is told.
+`command` has the two ends of a command, `files` what conda is to read, `exporting` what it writes, `context` what conda says
+and is told.
 """
 
 from __future__ import annotations
@@ -60,6 +61,15 @@ def conda_environment_specifiers() -> Iterator[None]:
 
         copies = _under_way.copies
         outcome.force_result([[reading_copies(each, copies) for each in group] for group in outcome.get_result()])
+
+
+@plugins.hookimpl(hookwrapper=True)
+def conda_environment_exporters() -> Iterator[None]:
+    """Have the section in what `conda export` writes; nothing of ours is loaded before it does."""
+    outcome: Any = yield
+    from conda_assets.plugin.exporting import with_section
+
+    outcome.force_result([[with_section(each) for each in group] for group in outcome.get_result()])
 
 
 @plugins.hookimpl
