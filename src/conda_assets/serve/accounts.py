@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conda_assets.errors import CentreRefused, NotAllowed, NotFound, NotSignedIn, OutOfTurn, TooOften
@@ -27,8 +28,8 @@ _SHORTEST_PASSWORD = 10
 _SESSION_S = 12 * 3600.0
 # 16 MiB and 50 ms each. Source: OWASP's cheat sheet on password storage, scrypt with N = 2^14, r = 8, p = 5.
 _SCRYPT = {"n": 1 << 14, "r": 8, "p": 5, "maxmem": 64 << 20, "dklen": 32}
-# Wrong passwords or tokens of one address or for one name, in so many seconds, before none is looked at any more.
-_WRONG, _WRONG_S = 10, 300.0
+# Wrong passwords or tokens of one address, or for one name from anywhere, in so many seconds, before none is looked at any more.
+_WRONG, _WRONG_ANYWHERE, _WRONG_S = 10, 50, 300.0
 _USED_S = 60.0
 
 
@@ -53,7 +54,7 @@ class Person:
             NotAllowed: less than that role.
         """
         if not self.may(role):
-            raise NotAllowed(f"{self.name} is a {self.role}; this needs a {role}", "ask an administrator of the centre")
+            raise NotAllowed(f"{self.name} is a {self.role}; this needs {role}", "ask an administrator of the centre")
 
 
 class Accounts:
@@ -162,10 +163,11 @@ class Accounts:
             NotSignedIn: nobody's.
             TooOften: too many wrong ones from that address.
         """
-        self._check_patience(address)
         statement = "SELECT u.*, t.id AS token_id, t.used_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.digest = ?"
         found = self._database.row(statement, (_digest(token),))
         if found is None or found["disabled"]:
+            # A right one is heard however many wrong ones came from there: nobody is locked out by a neighbour's guesses.
+            self._check_patience({address: _WRONG})
             self._was_wrong(address)
             raise NotSignedIn("this token is not known here", "make one on the centre's page, under Account")
         if time.time() - (found["used_at"] or 0.0) > _USED_S:
@@ -181,7 +183,7 @@ class Accounts:
             NotSignedIn: nobody's.
             TooOften: too many wrong ones from that address or for that name.
         """
-        self._check_patience(address, f"name {name}")
+        self._check_patience({address: _WRONG, f"name {name}": _WRONG_ANYWHERE})
         found = self._database.row("SELECT * FROM users WHERE name = ?", (name,))
         # As slow for a name that there is not: the time shall not tell.
         if not _fits(password, found["password"] if found else None) or found is None or found["disabled"]:
@@ -215,23 +217,23 @@ class Accounts:
 
     # Patience
 
-    def _check_patience(self, *whose: str) -> None:
+    def _check_patience(self, whose: Mapping[str, int]) -> None:
         now = time.monotonic()
         with self._lock:
-            for each in whose:
+            for each, most in whose.items():
                 times = self._wrong.get(each)
                 while times and now - times[0] > _WRONG_S:
                     times.popleft()
                 if times is not None and not times:
                     del self._wrong[each]
-                elif times and len(times) >= _WRONG:
+                elif times and len(times) >= most:
                     after_s = int(_WRONG_S - (now - times[0])) + 1
                     raise TooOften("too many wrong passwords or tokens", f"try again in {after_s} s", after_s)
 
     def _was_wrong(self, *whose: str) -> None:
         with self._lock:
             for each in whose:
-                self._wrong.setdefault(each, deque(maxlen=_WRONG)).append(time.monotonic())
+                self._wrong.setdefault(each, deque(maxlen=_WRONG_ANYWHERE)).append(time.monotonic())
 
     def _keep_an_admin(self) -> None:
         if not self._database.row("SELECT 1 FROM users WHERE role = 'admin' AND NOT disabled"):

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from conda_assets.errors import AssetsError, CentreRefused
 from conda_assets.serve import health, pages, stream
+from conda_assets.serve.aria2 import endpoint as aria2
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import Door, refused
 from conda_assets.serve.rest import routes as rest
@@ -39,7 +40,13 @@ def make_app(centre: Centre) -> tuple[Door, Callable[[], None]]:
                 await ticking
 
     app = Starlette(
-        routes=[*pages.routes(), *health.routes(centre), *stream.routes(centre, ticker), *rest.routes(centre)],
+        routes=[
+            *pages.routes(),
+            *health.routes(centre),
+            *stream.routes(centre, ticker),
+            *aria2.routes(centre, ticker),
+            *rest.routes(centre),
+        ],
         exception_handlers={AssetsError: _of_error, HTTPException: _of_status, Exception: _of_crash},
         lifespan=lifespan,
     )

@@ -1,0 +1,82 @@
+"""A job as aria2's front ends expect to see a download: all values are texts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from conda_assets.model import shown_url
+from conda_assets.serve.carrier import Carrier
+from conda_assets.serve.jobs import Job, JobState
+
+__all__ = ["STATUS", "files_of", "row_of", "uris_of"]
+
+#: The centre's word → aria2's.
+STATUS = {
+    JobState.QUEUED: "waiting",
+    JobState.ACTIVE: "active",
+    JobState.PAUSED: "paused",
+    JobState.DONE: "complete",
+    JobState.FAILED: "error",
+    JobState.CANCELLED: "removed",
+}
+# aria2's exit statuses; 1 is «unknown». Source: aria2c(1), EXIT STATUS.
+_CODES = {"not_found": "3", "disk_full": "9", "digest_mismatch": "32", "network": "2", "access_denied": "24"}
+#: What stands for the folder: where files really are is nobody's business.
+FOLDER = "/store"
+
+
+def row_of(job: Job, carrier: Carrier, keys: Collection[str]) -> dict[str, Any]:
+    """The struct of tellStatus; `keys`: only these, empty for all."""
+    size = job.size_bytes or job.asked_bytes or 0
+    done = size if job.state is JobState.DONE else job.done_bytes
+    row: dict[str, Any] = {
+        "gid": job.id,
+        "status": STATUS[job.state],
+        "totalLength": str(size),
+        "completedLength": str(done),
+        "uploadLength": "0",
+        "downloadSpeed": str(round(job.bytes_per_s)),
+        "uploadSpeed": "0",
+        "connections": str(job.connections),
+        "dir": FOLDER,
+        "verifiedLength": str(job.verified_bytes),
+    }
+    if not keys or "files" in keys:
+        row["files"] = files_of(job)
+    if heard := carrier.heard(job.key):
+        tiding = heard[0]
+        if tiding.piece_bytes and size:
+            row["pieceLength"], row["numPieces"] = str(tiding.piece_bytes), str(-(-size // tiding.piece_bytes))
+            row["bitfield"] = tiding.bits.hex()
+    row.setdefault("pieceLength", str(1 << 20))
+    row.setdefault("numPieces", str(-(-size // (1 << 20))))
+    if job.error is not None:
+        row["errorCode"], row["errorMessage"] = _CODES.get(str(job.error.get("code")), "1"), str(job.error.get("message"))
+    elif job.state is JobState.DONE:
+        row["errorCode"] = "0"
+    return {key: row[key] for key in keys if key in row} if keys else row
+
+
+def files_of(job: Job) -> list[dict[str, Any]]:
+    """The struct of getFiles: there is one."""
+    size = job.size_bytes or job.asked_bytes or 0
+    done = size if job.state is JobState.DONE else job.done_bytes
+    return [
+        {
+            "index": "1",
+            "path": f"{FOLDER}/{job.name}",
+            "length": str(size),
+            "completedLength": str(done),
+            "selected": "true",
+            "uris": uris_of(job),
+        }
+    ]
+
+
+def uris_of(job: Job) -> list[dict[str, str]]:
+    """The struct of getUris, without what may be secret in them."""
+    return [
+        {"uri": shown_url(url), "status": "used" if number == 0 else "waiting"}
+        for number, url in enumerate((job.url, *job.mirrors))
+    ]
