@@ -254,6 +254,8 @@ def test_files_are_decoded_as_conda_does(project: Project, encoding: str):
 
 def test_a_pipe_is_left_for_conda_to_read(project: Project):
     """A list of packages on standard input can be read once only."""
+    if project.root.conda.number >= (26,):
+        pytest.skip("from 26 on conda itself reads the file twice: the list is empty with --no-plugins, too")
     done = project.conda("create", "-y", "-n", project.name, "--file", "/dev/stdin", typed="other\n")
     assert done.status == 0, done.told
     assert (project.prefix() / "share" / "other.txt").exists()

@@ -22,7 +22,7 @@ pytest_plugins = ["plugged"]
 # `conda doctor --fix` and named checks.
 FIXES = (26, 1)
 # `conda config --set plugins.…`
-SETS_PLUGIN_SETTINGS = (24, 11)
+SETS_PLUGIN_SETTINGS = (25, 5)
 
 _EVERYTHING = r"""
 # a comment
