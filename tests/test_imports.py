@@ -27,7 +27,7 @@ def test_the_plugin_loads_nothing_but_itself(conda: Conda, tmp_path):
     asked = [str(conda.python), "-c", _ASK, str(root.launcher)]
     done = subprocess.run(asked, env=root.environ(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == ["conda_assets", "conda_assets.plugin"]
+    assert json.loads(done.stdout) == ["conda_assets", "conda_assets.plugin", "conda_assets.version"]
 
 
 @pytest.mark.parametrize("conda", conda_params())
@@ -46,7 +46,13 @@ def test_a_command_without_our_business_loads_no_engine(conda: Conda, words, tmp
     loaded = set(done.stderr.rsplit("LOADED", 1)[1].split())
     assert "conda_assets.plugin" in loaded
     # From 25.7 on conda asks for exporters whatever the command is; that module wraps them and loads nothing else.
-    assert loaded <= {"conda_assets", "conda_assets.plugin", "conda_assets.plugin.context", "conda_assets.plugin.exporting"}
+    assert loaded <= {
+        "conda_assets",
+        "conda_assets.version",
+        "conda_assets.plugin",
+        "conda_assets.plugin.context",
+        "conda_assets.plugin.exporting",
+    }
 
 
 def test_the_package_loads_in_a_python_without_conda():

@@ -230,6 +230,10 @@ def _kind_of(error: BaseException) -> str:
     return kinds.get(name, "internal")
 
 
+def _counted(packages: int) -> str:
+    return f"{packages} package{'' if packages == 1 else 's'}"
+
+
 class _Reporter:
     """Turns rattler's calls, which come from its threads, into a line now and then."""
 
@@ -244,7 +248,7 @@ class _Reporter:
     def on_transaction_start(self, total_operations: int) -> None:
         self._total = total_operations
         if total_operations:
-            self._say(f"{total_operations} packages to install, update or remove", now=True)
+            self._say(f"{_counted(total_operations)} to install, update or remove", now=True)
 
     def on_download_start(self, cache_entry: int) -> int:
         with self._lock:
@@ -273,7 +277,7 @@ class _Reporter:
     def on_transaction_complete(self) -> None:
         if self._total:
             self._say(
-                f"linked {self._linked} packages" + (f", {self._downloaded} downloaded" if self._downloaded else ""), now=True
+                f"linked {_counted(self._linked)}" + (f", {self._downloaded} downloaded" if self._downloaded else ""), now=True
             )
 
     def __getattr__(self, name: str) -> object:
