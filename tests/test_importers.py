@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from conda_assets.api.editing import check_entry
 from conda_assets.errors import SpecInvalid, UsageError
-from conda_assets.spec.importers import Found, kind_of, read_list, unique
+from conda_assets.spec.importers import KINDS, Found, kind_of, read_list, unique
 from lab import Lab
 
 SHA = "0123456789abcdef" * 4
@@ -295,6 +299,56 @@ def test_import_puts_them_behind_the_entries_of_the_file(tmp_path: Path) -> None
     assets = {each.name: each for each in lab.spec().assets}
     assert len(assets) == 10
     assert (assets["x.csv"].groups, assets["test-x.csv"].path) == (("raw",), "test/x.csv")
+
+
+@pytest.mark.parametrize("kind", ["anaconda-project", "pooch", "aria2", "metalink"])
+def test_a_url_that_cannot_be_read_is_named_without_its_secrets(tmp_path: Path, kind: str) -> None:
+    lab = Lab(tmp_path)
+    lab.file.write_text("name: x\n")
+    texts = {
+        "anaconda-project": "downloads: {A: 'https://me:hunter2@[::1/?key=hunter2'}\n",
+        "pooch": f"a.bin {SHA} https://me:hunter2@[::1/?key=hunter2\n",
+        "aria2": "https://me:hunter2@[::1\n  split=5\nhttps://me:hunter2@example.org\n  split=5\n",
+        "metalink": "<metalink><file name='a'><url>https://me:hunter2@[::1</url></file></metalink>",
+    }
+    (tmp_path / "list").write_text(texts[kind])
+    said = lab.run("import", "list", "--from", kind)
+    assert said.status == 1
+    assert "left out" in said.err
+    assert "Traceback" not in said.err
+    assert "hunter2" not in said.err
+    assert lab.file.read_text() == "name: x\n"
+
+
+PIECES = [
+    *("downloads:", "\n", "  ", "A:", " ", "url:", "https://x.org/a", "<metalink>", "</metalink>", "<file name='a'>", "</file>"),
+    *("<url>", "</url>", "\t", "checksum=", "sha-256=", SHA, "'", '"', "[", "]", "{", "}", "&a", "*a", "#", "out=", "../", "/"),
+    *(
+        "dir=",
+        "md5:",
+        "\x00",
+        "é",
+        "filename:",
+        "unzip: yes",
+        "https://[::1",
+        "http://a:b@c",
+        "magnet:?",
+        "<!DOCTYPE x>",
+        "x y z",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.sampled_from([*KINDS, ""]))
+@settings(deadline=None, derandomize=True, max_examples=400)
+def test_nonsense_is_a_fault_and_never_a_crash(text: str, kind: str) -> None:
+    try:
+        found = read(text, kind=kind, base_url="https://b.example/")
+    except (SpecInvalid, UsageError):
+        return
+    for fields in unique(found.entries, ["a"]):
+        with suppress(UsageError):
+            check_entry(fields)
 
 
 def test_print_changes_no_file(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from conda_assets.api.editing import check_entry
 from conda_assets.errors import Fault, FileMissing, SpecInvalid, UsageError
-from conda_assets.model import last_part
 from conda_assets.spec import Anything, load_texts
 from conda_assets.spec.entry import Fields, block_lines
 from conda_assets.spec.importers import read_list, unique
+from conda_assets.spec.importers.found import last_of
 from conda_assets.spec.source import read_source, shown_source
 
 __all__ = ["Gathered", "gather", "section_text"]
@@ -99,4 +99,4 @@ def _expanded(fields: Fields) -> str:
 
 
 def _who(fields: Fields) -> str:
-    return str(fields.get("name") or last_part(str(fields["url"])) or "an entry")
+    return str(fields.get("name") or last_of(str(fields["url"])) or "an entry")

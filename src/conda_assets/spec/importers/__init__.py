@@ -101,5 +101,8 @@ class _Parts:
 
 
 def _parts(url: str) -> _Parts:
-    path = PurePosixPath(unquote(urlsplit(url).path))
+    try:
+        path = PurePosixPath(unquote(urlsplit(url).path))
+    except ValueError:  # a host that cannot be read; whoever checks the entry says so
+        path = PurePosixPath()
     return _Parts(tame(path.parent.name), tame(path.name))

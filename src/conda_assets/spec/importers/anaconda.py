@@ -15,14 +15,13 @@ Source: anaconda-project's user guide, "downloads", and its reference.
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from conda_assets.digest import Digest
 from conda_assets.errors import Fault
 from conda_assets.spec.entry import ABOUT, Fields, Value
 from conda_assets.spec.events import Unreadable as NotYaml
 from conda_assets.spec.events import fast_parser
-from conda_assets.spec.importers.found import Found, Unreadable, digest_fields, note, read_digest, safe_url
+from conda_assets.spec.importers.found import Found, Unreadable, digest_fields, last_of, note, read_digest, safe_url
 from conda_assets.spec.naming import tame
 from conda_assets.spec.nodes import Items, Node, Pairs, Scalar, entries
 from conda_assets.spec.values import Wrong, read_variable, shown
@@ -97,7 +96,7 @@ def _download(variable: str, value: Node, notes: list[Fault]) -> Fields | None:
 
 
 def _fields(variable: str, url: Scalar, options: dict[str, Scalar], notes: list[Fault]) -> Fields:
-    last = unquote(PurePosixPath(urlsplit(url.text).path).name)
+    last = last_of(url.text)
     is_zip = last.lower().endswith(".zip")
     named = options["filename"].text if "filename" in options else ""
     path = PurePosixPath(named or last or variable).as_posix()

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 from conda_assets.errors import Fault
 from conda_assets.spec.entry import Fields, Value
-from conda_assets.spec.importers.found import Found, Unreadable, digest_fields, note, read_digest, safe_url
+from conda_assets.spec.importers.found import Found, Unreadable, digest_fields, last_of, note, read_digest, safe_url
 from conda_assets.spec.naming import name_for, tame
 from conda_assets.spec.values import shown
 
@@ -60,7 +60,7 @@ def read(text: str, base_url: str) -> Found:
 
 def _fields(file: _File, notes: list[Fault]) -> Fields:
     fields: dict[str, Value] = {"url": file.urls[0], "mirrors": file.urls[1:]}
-    who = PurePosixPath(file.urls[0].partition("?")[0]).name
+    who = last_of(file.urls[0])
     folder = out = ""
     headers: dict[str, Value] = {}
     for line, name, value in file.options:
@@ -92,7 +92,7 @@ def _fields(file: _File, notes: list[Fault]) -> Fields:
 def _place(url: str, folder: str, out: str) -> dict[str, Value]:
     name = tame(PurePosixPath(out).name) if out else name_for(url)
     placed: dict[str, Value] = {"name": name} if name else {}
-    last = out or name or PurePosixPath(url.partition("?")[0]).name
+    last = out or name or last_of(url)
     path = (PurePosixPath(folder) / last).as_posix()
     return placed | ({"path": path} if (folder or out) and path != name else {})
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from conda_assets.digest import ALGORITHMS, Digest, parse_digest
 from conda_assets.errors import Fault
+from conda_assets.model import last_part
 from conda_assets.spec.entry import Fields, Value
 
-__all__ = ["Found", "Unreadable", "digest_fields", "note", "read_digest", "safe_url"]
+__all__ = ["Found", "Unreadable", "digest_fields", "last_of", "note", "read_digest", "safe_url"]
 
 #: The first of these that a list has is taken.
 _BEST = ("sha256", "sha512", "blake3", "sha1", "md5")
@@ -31,9 +32,17 @@ class Unreadable(Exception):
         self.line, self.message, self.hint = line, message, hint
 
 
+def last_of(url: str) -> str:
+    """The last path part, for messages and names; never what stands before a host or behind `?`."""
+    try:
+        return last_part(url)
+    except ValueError:  # a host that cannot be read
+        return ""
+
+
 def note(line: int, who: str, message: str, hint: str = "") -> Fault:
     """One thing that is not taken over; `who`: the name in the list."""
-    return Fault("", line, 0, "", message, hint, "") if not who else Fault("", line, 0, who, message, hint, "")
+    return Fault("", line, 0, who, message, hint)
 
 
 def read_digest(algorithm: str, digits: str) -> Digest | None:
