@@ -72,6 +72,16 @@ def test_a_size_is_enough_to_look_for(lab: Lab, tmp_path: Path) -> None:
     assert lab.run("sync", "-p", str(lab.prefix()), "--offline").status == 0
 
 
+def test_a_lock_says_which_file_it_is(lab: Lab, tmp_path: Path) -> None:
+    lab.write([{"name": "weights", "url": URL}])
+    (lab.folder / "environment.assets.lock").write_text(
+        f"version: 1\nassets:\n- name: weights\n  url: {URL}\n  size: {len(BODY)}\n  sha256: {SHA}\n  vouched_by: me\n"
+    )
+    put(tmp_path / "x" / "anything")
+    assert lab.run("adopt", "../x").out.startswith("weights: taken from ")
+    assert lab.run("sync", "-p", str(lab.prefix()), "--offline", "-q").status == 0
+
+
 def test_what_is_not_adopted_is_named_with_the_reason(lab: Lab, tmp_path: Path) -> None:
     lab.write(
         [

@@ -127,6 +127,28 @@ def test_bytes_that_are_not_here_are_named(near: Lab) -> None:
     }
 
 
+def test_a_lock_comes_along_and_holds(server: Server, tmp_path: Path, far: Lab) -> None:
+    near = Lab(tmp_path / "near")
+    near.write([{"name": "bare", "url": server.url("/bare.txt")}])
+    assert near.run("lock", "-q").status == 0
+    assert near.run("export", "-o", "../b.tar").status == 0
+    said = elsewhere(far, "import", "../b.tar")
+    assert said.status == 0
+    lock = far.folder / "environment.assets.lock"
+    assert lock.read_bytes() == (near.folder / "environment.assets.lock").read_bytes()
+    assert elsewhere(far, "sync", "--offline", "--frozen", "-p", str(far.prefix()), "-q") == Said(0, "", "")
+    assert far.placed("bare").read_bytes() == BARE
+    lock.unlink()
+    assert elsewhere(far, "sync", "--offline", "-p", str(far.prefix("second")), "-q") == Said(0, "", "")
+
+
+def test_a_pattern_without_a_lock_is_refused(near: Lab) -> None:
+    near.write([{"name": "gpt", "url": "hf://org/gpt/*.bin"}])
+    said = near.run("export", "-o", "../b.tar")
+    assert said.status == 2
+    assert "gpt: a URL of several files that no lock lists" in said.err
+
+
 @pytest.mark.parametrize("out", ["../b.tar.gz", "../b.zip", "environment.yml", "."])
 def test_a_place_that_is_no_bundle_is_refused(near: Lab, out: str) -> None:
     before = near.file.read_bytes()

@@ -241,6 +241,36 @@ def test_a_list_for_aria2() -> None:
     ]
 
 
+def test_the_section_of_another_file() -> None:
+    text = (
+        "name: x\nassets:\n- https://example.org/${A}/a.bin\n"
+        "- {name: b, url: 'https://example.org/b', sha256: 0x12, size: 12, optional: true, unpack: {strip: 1, include: ['*']},\n"
+        "   groups: [a, b], headers: {X-A: '${T}'}, colour: red, env: }\n- {name: c}\n- 12\n"
+    )
+    found = read(text)
+    assert found.entries == (
+        {"url": "https://example.org/${A}/a.bin"},
+        {
+            "name": "b",
+            "url": "https://example.org/b",
+            "sha256": "0x12",
+            "size": 12,
+            "optional": True,
+            "unpack": {"strip": 1, "include": ["*"]},
+            "groups": ["a", "b"],
+            "headers": {"X-A": "${T}"},
+        },
+    )
+    assert notes(found) == [
+        "list:5:0: b: `colour` is no field of an asset; it is left out",
+        "list:6:0: c: the entry has no `url`; it is left out",
+        "list:7:0: an entry is a number; it is left out",
+    ]
+    assert read("assets:\n") == Found(())
+    with pytest.raises(SpecInvalid, match="expected a list"):
+        read("assets: x\n")
+
+
 @pytest.mark.parametrize(
     ("source", "text", "kind"),
     [
@@ -251,6 +281,7 @@ def test_a_list_for_aria2() -> None:
         ("x", f"magnet:?xt=urn:btih:{MD5}\n", "aria2"),
         ("x", f"a.csv {SHA}\n", "pooch"),
         ("x", f"a.csv md5:{MD5} https://x\n", "pooch"),
+        ("x.yml", "a: 1\nassets: []\n", "spec"),
         ("x", "hello world\n", ""),
         ("x", "a: 1\n", ""),
         ("x", "", ""),
@@ -301,11 +332,12 @@ def test_import_puts_them_behind_the_entries_of_the_file(tmp_path: Path) -> None
     assert (assets["x.csv"].groups, assets["test-x.csv"].path) == (("raw",), "test/x.csv")
 
 
-@pytest.mark.parametrize("kind", ["anaconda-project", "pooch", "aria2", "metalink"])
+@pytest.mark.parametrize("kind", ["spec", "anaconda-project", "pooch", "aria2", "metalink"])
 def test_a_url_that_cannot_be_read_is_named_without_its_secrets(tmp_path: Path, kind: str) -> None:
     lab = Lab(tmp_path)
     lab.file.write_text("name: x\n")
     texts = {
+        "spec": "assets: ['https://me:hunter2@[::1/?key=hunter2']\n",
         "anaconda-project": "downloads: {A: 'https://me:hunter2@[::1/?key=hunter2'}\n",
         "pooch": f"a.bin {SHA} https://me:hunter2@[::1/?key=hunter2\n",
         "aria2": "https://me:hunter2@[::1\n  split=5\nhttps://me:hunter2@example.org\n  split=5\n",
@@ -321,7 +353,21 @@ def test_a_url_that_cannot_be_read_is_named_without_its_secrets(tmp_path: Path, 
 
 
 PIECES = [
-    *("downloads:", "\n", "  ", "A:", " ", "url:", "https://x.org/a", "<metalink>", "</metalink>", "<file name='a'>", "</file>"),
+    *(
+        "assets:",
+        "- ",
+        "downloads:",
+        "\n",
+        "  ",
+        "A:",
+        " ",
+        "url:",
+        "https://x.org/a",
+        "<metalink>",
+        "</metalink>",
+        "<file name='a'>",
+        "</file>",
+    ),
     *("<url>", "</url>", "\t", "checksum=", "sha-256=", SHA, "'", '"', "[", "]", "{", "}", "&a", "*a", "#", "out=", "../", "/"),
     *(
         "dir=",

@@ -62,7 +62,7 @@ def _import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_verb(
         verbs,
         "import",
-        "take in a bundle of `export`, or other tools' lists: anaconda-project.yml, Metalink, pooch, aria2, URLs",
+        "take in a bundle of `export`, another file's assets, or a list: anaconda-project.yml, Metalink, pooch, aria2, URLs",
         file=True,
         where=False,
         examples="examples:\n  conda assets import anaconda-project.yml\n"
@@ -70,7 +70,9 @@ def _import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "  conda assets import bundle.tar",
     )
     parser.add_argument("source", nargs="+", metavar="FILE", help="a bundle, or path or URL of a list")
-    parser.add_argument("--from", dest="kind", choices=("anaconda-project", "metalink", "pooch", "aria2"), help="what it is")
+    parser.add_argument(
+        "--from", dest="kind", choices=("spec", "anaconda-project", "metalink", "pooch", "aria2"), help="what it is"
+    )
     parser.add_argument("--base-url", metavar="URL", help="what the names of a pooch registry are appended to")
     parser.add_argument("--group", action="append", default=[], metavar="G", help="put all of them into this group")
     parser.add_argument("--print", action="store_true", help="print an assets section, change no file")

@@ -1,5 +1,6 @@
 """Lists of files that other tools keep, read as entries of `assets:`. Pure: text comes in, entries and notes go out.
 
+    spec               the `assets:` of another spec file
     anaconda-project   the `downloads:` of an anaconda-project.yml
     metalink           a Metalink 4 or 3 document
     pooch              `name hash [url]` a line
@@ -27,7 +28,7 @@ from conda_assets.spec.scan import has_key
 __all__ = ["KINDS", "Found", "kind_of", "read_list", "unique"]
 
 #: kind → module below with `read(text, base_url) -> Found`
-KINDS = {"anaconda-project": "anaconda", "metalink": "metalink", "pooch": "pooch", "aria2": "aria2"}
+KINDS = {"spec": "section", "anaconda-project": "anaconda", "metalink": "metalink", "pooch": "pooch", "aria2": "aria2"}
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|\?|10\.|[A-Za-z0-9])")
 
@@ -39,6 +40,8 @@ def kind_of(source: str, text: str) -> str:
         return "anaconda-project"
     if text.lstrip().startswith("<"):
         return "metalink"
+    if has_key(text, "assets"):
+        return "spec"
     if has_key(text, "downloads"):
         return "anaconda-project"
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
