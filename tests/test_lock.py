@@ -381,3 +381,11 @@ def test_a_mirror_that_has_other_bytes_is_found_out_by_the_lock(server: Server, 
     shutil.rmtree(os.environ["CONDA_ASSETS_STORE"])
     said = synced(lab, "--locked")
     assert (said.status, said.rows()["w"]["sha256"]) == (0, SHA), said.err
+
+
+def test_a_busy_publisher_is_asked_again_when_it_says_so(server: Server, lab: Lab) -> None:
+    server.add("/busy.bin", BODY, status=429, retry_after="1", first=1)
+    lab.write([{"name": "busy", "url": server.url("/busy.bin"), "sha256": SHA}])
+    locked(lab)
+    first, second = server.seen("/busy.bin")
+    assert second.at - first.at >= 1.0

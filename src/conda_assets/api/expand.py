@@ -54,16 +54,13 @@ def member_of(asset: Asset, member: str, url: str) -> Asset:
 def listed(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asset, tuple[Asset, ...] | AssetsError]]:
     """Each pattern with its files, as the publishers list them now."""
 
-    def ask(asset: Asset) -> tuple[Asset, ...] | AssetsError:
+    def ask(asset: Asset) -> tuple[Asset, ...]:
         if settings.offline:
-            return Offline(asset.name, "its files have to be listed, and the network may not be used (offline)")
+            raise Offline(asset.name, "its files have to be listed, and the network may not be used (offline)")
         if asset.digest is not None or asset.unpack is not None or asset.mirrors:
             said = "a hash" if asset.digest else "`unpack`" if asset.unpack else "`mirrors`"
-            return NoSource(asset.name, f"its URL names several files, for which there cannot be {said}")
-        try:
-            return tuple(member_of(asset, path, url) for path, url in list_files(asset, settings.network))
-        except AssetsError as error:
-            return error
+            raise NoSource(asset.name, f"its URL names several files, for which there cannot be {said}")
+        return tuple(member_of(asset, path, url) for path, url in list_files(asset, settings.network))
 
     return ask_each(assets, ask)
 

@@ -208,16 +208,16 @@ def _make(assets: Sequence[Asset], run: _Run) -> dict[str, LockRow]:
 def _ask_all(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asset, Locked | AssetsError]]:
     """Each asset with what its first URL that answers says, in the order given."""
 
-    def ask(asset: Asset) -> Locked | AssetsError:
+    def ask(asset: Asset) -> Locked:
         if settings.offline:
-            return Offline(asset.name, "its publisher has to be asked, and the network may not be used (offline)")
+            raise Offline(asset.name, "its publisher has to be asked, and the network may not be used (offline)")
         errors: list[AssetsError] = []
         for url in asset.urls:
             try:
                 return vouch(asset, probe(asset, url, settings.network), settings.network)
             except AssetsError as error:
                 errors.append(error)
-        return errors[0]
+        raise next((error for error in errors if error.retryable), errors[0])
 
     return ask_each(assets, ask)
 

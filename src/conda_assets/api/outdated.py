@@ -106,19 +106,16 @@ def _of_line(line: Placed) -> Entry:
 
 def _ask_all(
     assets: Sequence[Asset], known: Mapping[str, Entry], settings: Settings
-) -> dict[str, tuple[Locked | AssetsError, bool]]:
+) -> dict[str, tuple[Locked, bool] | AssetsError]:
     """By name: what its publisher says, and whether the revision that was locked is still to be had."""
 
-    def ask(asset: Asset) -> tuple[Locked | AssetsError, bool]:
+    def ask(asset: Asset) -> tuple[Locked, bool]:
         entry = known[asset.name]
         # Another size or hash is what is looked for, and no error here.
         asset = replace(asset, digest=None, size_bytes=None)
-        try:
-            if settings.offline:
-                raise Offline(asset.name, "its publisher has to be asked, and the network may not be used (offline)")
-            said = probe(asset, asset.url, settings.network)
-        except AssetsError as error:
-            return error, True
+        if settings.offline:
+            raise Offline(asset.name, "its publisher has to be asked, and the network may not be used (offline)")
+        said = probe(asset, asset.url, settings.network)
         if not _is_proven(entry, said):
             with suppress(AssetsError):  # what it may have beside the file was only to make sure
                 said = vouch(asset, said, settings.network)
@@ -139,12 +136,12 @@ def _is_proven(entry: Entry, said: Locked) -> bool:
     return said.digest is not None or (said.etag is not None and entry.etag is not None)
 
 
-def _of_one(asset: Asset, entry: Entry, answer: tuple[Locked | AssetsError, bool]) -> NewsRow:
+def _of_one(asset: Asset, entry: Entry, answer: tuple[Locked, bool] | AssetsError) -> NewsRow:
+    if isinstance(answer, NotThere):
+        return NewsRow(asset.name, News.VANISHED, answer.cause, error=answer)
+    if isinstance(answer, AssetsError):
+        return NewsRow(asset.name, News.FAILED, answer.message, error=answer)
     said, still_there = answer
-    if isinstance(said, NotThere):
-        return NewsRow(asset.name, News.VANISHED, said.cause, error=said)
-    if isinstance(said, AssetsError):
-        return NewsRow(asset.name, News.FAILED, said.message, error=said)
     if not still_there:
         return NewsRow(asset.name, News.VANISHED, f"the locked revision {entry.revision} is gone", now=said)
     other = _other_bytes(entry, said)
@@ -153,6 +150,8 @@ def _of_one(asset: Asset, entry: Entry, answer: tuple[Locked | AssetsError, bool
         return NewsRow(asset.name, News.MOVED, f"revision {entry.revision} is {said.revision} now: {bytes_said}", now=said)
     if other:
         return NewsRow(asset.name, News.CHANGED, other, now=said)
+    if urlsplit(asset.url).scheme not in ("http", "https"):
+        return NewsRow(asset.name, News.CURRENT, "", now=said)  # where such a one leads is a setting of ours (HF_ENDPOINT)
     leads_to = led_to(said.final_url, said.url, asset.written[0] if asset.written else asset.url)
     if entry.final_url and leads_to != entry.final_url and not _same_place(entry.final_url, leads_to or said.url):
         return NewsRow(asset.name, News.MOVED, f"it led to {entry.final_url}, and leads to {leads_to or 'itself'} now", now=said)
@@ -188,7 +187,7 @@ def _of_several(
     asset: Asset,
     entry: Entry,
     found: tuple[Asset, ...] | AssetsError,
-    said: Mapping[str, tuple[Locked | AssetsError, bool]],
+    said: Mapping[str, tuple[Locked, bool] | AssetsError],
 ) -> NewsRow:
     """A pattern's news: of its list, then the worst of its files."""
     if isinstance(found, NotThere):
