@@ -15,6 +15,10 @@ from conda_assets.api.hub import lay_out
 from conda_assets.model import LinkType, Placed, Root
 from conda_assets.receipt import write_receipt
 from lab import Lab
+from publisher_hf import COMMIT as HUB_COMMIT
+from publisher_hf import Hub
+from server import Server
+from source_rules import make_world
 
 COMMIT, OLD = "a" * 40, "b" * 40
 
@@ -96,7 +100,7 @@ def test_a_commit_that_is_not_known_gets_one_that_stands_for_it(lab: Lab) -> Non
     place(lab, model="hf://org/gpt/model.bin", old="hf://gpt2@607a30d/config.json")
     said = lab.run("path", "--hf-home", "-p", str(lab.prefix()))
     assert said.status == 0
-    assert "model: the commit of `main` was not written down" in said.err
+    assert "model: the commit of `main` is not one that is known" in said.err
     questions = [
         {"repo_id": "org/gpt", "filename": "model.bin"},
         {"repo_id": "gpt2", "filename": "config.json", "revision": "607a30d"},
@@ -104,6 +108,23 @@ def test_a_commit_that_is_not_known_gets_one_that_stands_for_it(lab: Lab) -> Non
     ]
     answers = ask(Path(said.out.strip()), *questions)
     assert [Path(each).read_text() for each in answers if each] == ["model", "old", "old"]
+
+
+def test_a_sync_writes_the_commit_down(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server() as server, Server() as elsewhere:
+        hub = Hub(make_world(server, elsewhere, monkeypatch, has_credentials=False))
+        hub.add("w.bin", b"weights")
+        lab.write([{"name": "w", "url": f"hf://{hub.repo}/w.bin"}])
+        for _ in range(2):
+            said = lab.call("sync", "-p", str(lab.prefix()), "-q")
+            assert said.status == 0, said.err
+            lab.placed("w").unlink()  # then the store has it, and the receipt still knows the commit
+        said = lab.call("sync", "-p", str(lab.prefix()), "-q")
+    made = lay_out(lab.target())
+    assert made.notes == ()
+    assert f"url: hf://{hub.repo}@{HUB_COMMIT}/w.bin" in lab.call("export", "--spec", "-p", str(lab.prefix())).out
+    questions = [{"repo_id": hub.repo, "filename": "w.bin", "revision": revision} for revision in ("main", HUB_COMMIT)]
+    assert [Path(each).read_bytes() for each in ask(made.home, *questions) if each] == [b"weights"] * 2
 
 
 def test_two_commits_stand_apart_and_main_is_neither(lab: Lab) -> None:

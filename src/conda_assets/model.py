@@ -261,7 +261,7 @@ class Placed:
     `source` is a shown URL, `url_key` the sha256 of the full one (it may hold secrets). `want`: the asset's digest as text.
     `private`: a writable copy that the user asked for (`link: copy`) and may edit. `member`: see `Asset`.
     `unpack`: then `path` is a folder, unpacked in this way; `sha256` and `size_bytes` are the archive's, and a manifest
-    (`conda_assets.unpack.manifest`) knows its files.
+    (`conda_assets.unpack.manifest`) knows its files. `revision`: the publisher's name of the version.
     """
 
     name: str
@@ -281,6 +281,7 @@ class Placed:
     project: str | None = None
     unpack: Unpack | None = None
     member: str = ""
+    revision: str | None = None
 
     @property
     def owner(self) -> str:

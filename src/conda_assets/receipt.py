@@ -4,10 +4,11 @@
         {"schema": 1, "assets": [{"name": "gpt2-weights", "path": "models/gpt2.safetensors", "root": "prefix", "sha256": "248d…",
                                   "size_bytes": 548105171, "modified_ns": 1761…, "link": "hardlink", "source": "https://…",
                                   "url_key": "9c1e…", "want": "sha256:248d…", "env": "GPT2_WEIGHTS", "groups": [],
-                                  "optional": false, "private": false, "project": null, "unpack": null, "member": ""}]}
+                                  "optional": false, "private": false, "project": null, "unpack": null, "member": "",
+                                  "revision": "607a30d7…"}]}
 
-`unpack` is `{"strip": 1, "include": ["*.jsonl"]}` for a folder, `member` the path of a file of a pattern; older receipts lack
-both.
+`unpack` is `{"strip": 1, "include": ["*.jsonl"]}` for a folder, `member` the path of a file of a pattern, `revision` what the
+publisher called the version, where that is known; older receipts lack the three.
 
 Below `etc`, because conda copies that when it clones or renames an environment, and drops `conda-meta` but for its own records.
 Paths are relative, so a clone's receipt is right where it lands. Written whole, to a new file, then renamed.
@@ -110,6 +111,7 @@ def _placed(row: dict[str, Any]) -> Placed:
         project=row.get("project"),
         unpack=_unpack(row.get("unpack")),
         member=str(row.get("member", "")),
+        revision=row.get("revision"),
     )
 
 

@@ -53,6 +53,7 @@ class _File:
     place: Place
     path: Path
     sha256: str
+    commit: str
 
 
 def lay_out(target: Target) -> Home:
@@ -93,7 +94,8 @@ def _file(target: Target, placed: Placed) -> _File | None:
         return None
     if place.is_pattern or place.kind not in ("models", "datasets", "spaces"):
         return None
-    return _File(placed.name, place, place_of(target, placed), placed.sha256)
+    known = place.revision if _COMMIT.fullmatch(place.revision) else placed.revision or ""
+    return _File(placed.name, place, place_of(target, placed), placed.sha256, known if _COMMIT.fullmatch(known) else "")
 
 
 def _repository(folder: Path, files: list[_File], notes: list[str]) -> dict[Path, Path | str]:
@@ -102,12 +104,15 @@ def _repository(folder: Path, files: list[_File], notes: list[str]) -> dict[Path
     commits: dict[str, str] = {}
     for revision in dict.fromkeys(file.place.revision for file in files):
         group = [file for file in files if file.place.revision == revision]
-        commits[revision] = revision if _COMMIT.fullmatch(revision) else _stand_in(group)
-        if not _COMMIT.fullmatch(revision):
+        found = {file.commit for file in group}
+        # Files of one branch that came on different days may be of two commits.
+        commits[revision] = group[0].commit if len(found) == 1 and "" not in found else _stand_in(group)
+        if commits[revision] != revision:
             wanted[folder / "refs" / revision] = commits[revision]
+        if commits[revision] not in found:
             names = ", ".join(file.name for file in group)
             notes.append(
-                f"{names}: the commit of `{revision}` was not written down, another one stands for it; `@COMMIT` pins it"
+                f"{names}: the commit of `{revision}` is not one that is known, another stands for it; `@COMMIT` pins it"
             )
         wanted |= {folder / "snapshots" / commits[revision] / file.place.path: file.path for file in group}
     if _MAIN not in commits:

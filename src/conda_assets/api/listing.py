@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.api.importing import section_text
@@ -35,7 +36,7 @@ def entries_of(placed: Sequence[Placed]) -> list[Fields]:
 
 
 def _entry(placed: Placed) -> Fields:
-    fields: dict[str, Value] = {"url": safe_url(placed.source), "sha256": placed.sha256, "size": placed.size_bytes}
+    fields: dict[str, Value] = {"url": safe_url(_pinned(placed)), "sha256": placed.sha256, "size": placed.size_bytes}
     name = tame(placed.name)
     if name != last_part(placed.source):
         fields["name"] = name
@@ -60,6 +61,16 @@ def _entry(placed: Placed) -> Fields:
         fields[ABOUT] = "its URL is not known in full"
         fields.setdefault("name", name)
     return fields
+
+
+def _pinned(placed: Placed) -> str:
+    """The URL at the commit that came, where the Hub was asked for a branch."""
+    if not placed.source.startswith("hf:") or not placed.revision:
+        return placed.source
+    try:
+        return replace(read_place(placed.name, placed.source), revision=placed.revision).url
+    except AssetsError:
+        return placed.source
 
 
 def listed(assets: Sequence[Asset], environ: Mapping[str, str] | None = None) -> list[Listed]:

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.activation import write_hooks
@@ -69,8 +70,10 @@ class Ledger:
         self._saved_at = time.monotonic()
         self._lock = threading.RLock()
 
-    def put(self, asset: Asset, stored: Stored) -> Placed:
+    def put(self, asset: Asset, stored: Stored, *, revision: str | None = None) -> Placed:
         """Place a stored file for an asset, or unpack it; what stood there of the user's is kept aside, never lost.
+
+        `revision`: what the publisher called the version that came; where the store had it, an older line may know.
 
         Raises:
             UnsafePath, DiskRefused, DiskFull: it cannot stand there.
@@ -89,6 +92,9 @@ class Ledger:
             self._set_aside(path, boundary(self._target, asset.root))
         link = place(stored, path, mode=asset.link, within=boundary(self._target, asset.root), replace=True)
         placed = self._line(asset, path, stored.sha256, stored.size_bytes, link)
+        if before is not None and (before.url_key, before.sha256) == (placed.url_key, placed.sha256):
+            revision = revision or before.revision
+        placed = replace(placed, revision=revision)
         self._note(placed)
         if before is not None and before.unpack is None and place_of(self._target, before) != path:
             self._drop(before)

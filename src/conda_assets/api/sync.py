@@ -272,7 +272,7 @@ class _Sync:
         try:
             link, path = None, stored.path
             if self._ledger:
-                placed = self._ledger.put(asset, stored)
+                placed = self._ledger.put(asset, stored, revision=arrival.revision if arrival else None)
                 link, path = placed.link, place_of(self._target, placed)
         except AssetsError as error:
             self._fail(asset, error)

@@ -189,7 +189,8 @@ class Item:
         bytes_fetched = self.earlier_bytes + self.job_bytes
         seconds = time.monotonic() - self.since if self.since else 0.0
         pieces = self.follower.pieces() if self.follower and fetched else None
-        return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source, pieces)
+        revision = self.locked.revision if self.locked and self.locked.url == self.asset.url else None
+        return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source, pieces, revision)
 
 
 def _can_be_asked(url: str) -> bool:

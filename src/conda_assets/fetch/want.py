@@ -85,6 +85,7 @@ class Arrival:
     """The end of a want: `stored` or `error`. `fetched`: this process brought it; else another one did meanwhile.
 
     `pieces`: when they were wanted, the server said the size, and there are several.
+    `revision`: what the asset's own publisher called the version.
     """
 
     want: Want
@@ -95,3 +96,4 @@ class Arrival:
     seconds: float = 0.0
     source: str = ""
     pieces: Pieces | None = None
+    revision: str | None = None
