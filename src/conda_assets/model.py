@@ -219,6 +219,7 @@ class Locked:
     the file`). `revision`: what pins it there (a commit, a version's DOI), and `pinned_url` is the same URL with
     that in it, for the lock. `also_at`: further URLs that the publisher names.
     `fresh`: asked before each connection where URLs expire or want credentials; then `final_url` is only shown, never fetched.
+    `alone`: no mirror beside it while this one serves.
     `most_requests`: how many the publisher likes to be asked for one file, None where that does not matter.
     """
 
@@ -237,6 +238,7 @@ class Locked:
     also_at: tuple[str, ...] = field(default=(), repr=False)
     fresh: Callable[[], Fresh] | None = field(default=None, repr=False, compare=False)
     most_requests: int | None = None
+    alone: bool = False
 
     @property
     def promise(self) -> Digest | None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
@@ -35,7 +36,17 @@ _KEYS = (
     "envs_path",
     "subdir",
 )
-_PLUGIN_KEYS = ("assets_stores", "assets_aria2c", "assets_connections", "assets_jobs", "assets_limit_rate", "assets_user_agent")
+_PLUGIN_KEYS = (
+    "assets_stores",
+    "assets_aria2c",
+    "assets_connections",
+    "assets_jobs",
+    "assets_limit_rate",
+    "assets_server",
+    "assets_user_agent",
+)
+# Not a setting: `conda config --show` would print it.
+_TOKEN = "CONDA_ASSETS_SERVER_TOKEN"
 _SYSTEMS = {"Linux": "linux", "Darwin": "osx", "Windows": "win"}
 _MACHINES = {
     "x86_64": "64",
@@ -89,6 +100,8 @@ class Settings:
     quiet: bool = False
     root_prefix: Path | None = None
     envs_dirs: tuple[Path, ...] = ()
+    server: str | None = None
+    server_token: str | None = field(default=None, repr=False)
     active_prefix: Path | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -130,6 +143,8 @@ def load(*, environ: Mapping[str, str], conda: Mapping[str, object] | None = Non
         jobs=said.number("assets_jobs", 4, 1, 64),
         limit_rate=parse_rate(rate) if (rate := said.text("assets_limit_rate")) else None,
         network=_network(said, environ),
+        server=_server(said),
+        server_token=environ.get(_TOKEN) or None,
         offline=said.flag("offline"),
         always_yes=said.flag("always_yes"),
         json=said.flag("json"),
@@ -216,6 +231,17 @@ def _stores(said: _Said, home: Path) -> tuple[Path, ...]:
                 f"{said.origins['stores']}: {folder} is a remote store, which this version cannot use", "name a folder"
             )
     return tuple(folder.absolute() for folder in folders) or (home / ".conda" / "assets",)
+
+
+def _server(said: _Said) -> str | None:
+    text = said.text("assets_server")
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme.lower() not in ("http", "https") or not parts.netloc or "@" in parts.netloc or parts.query:
+        origin = said.origins["assets_server"]
+        raise UsageError(f"{origin}: assets_server is not the URL of a centre", "write it as `https://lab.example`; no password")
+    return text
 
 
 def _network(said: _Said, environ: Mapping[str, str]) -> Network:

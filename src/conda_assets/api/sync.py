@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from conda_assets.activation import set_by_user
+from conda_assets.api.centre import through_centre
 from conda_assets.api.engine import make_transport
 from conda_assets.api.expand import expanded, strays
 from conda_assets.api.pinning import check_vouched, name_lock
@@ -197,7 +198,7 @@ class _Sync:
             wants,
             store=self._store,
             transport=lambda: make_transport(self._settings, self._store, self._environ, self._watch, local=local),
-            probe=ask,
+            probe=through_centre(ask, self._settings, self._watch),
             limits=limits,
             watch=self._watch,
         )

@@ -107,7 +107,7 @@ class Item:
         """
         if urlsplit(locked.url).scheme == "file":
             return (locked.url,)
-        rest = () if self.alone else (url for url in self._all() if url != locked.url and _can_be_asked(url))
+        rest = () if self.alone or locked.alone else (url for url in self._all() if url != locked.url and _can_be_asked(url))
         return tuple(dict.fromkeys((_first(locked), *rest)))
 
     def _all(self) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
     ("assets_connections", 16, "Connections to one server for one file, 1 to 16."),
     ("assets_jobs", 4, "Large files that are fetched at once, 1 to 64."),
     ("assets_limit_rate", "", "Bytes per second for everything together, such as 20M. When empty, no limit."),
+    ("assets_server", "", "URL of a download centre (`conda assets serve`) to ask before a file's origin."),
     ("assets_user_agent", "", "How to introduce ourselves to servers. When empty, by name and version."),
 )
 

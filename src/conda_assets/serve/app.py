@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from conda_assets.errors import AssetsError, CentreRefused
-from conda_assets.serve import health, pages, stream
+from conda_assets.serve import health, pages, shelf, stream
 from conda_assets.serve.aria2 import endpoint as aria2
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import Door, refused
@@ -42,10 +42,12 @@ def make_app(centre: Centre) -> tuple[Door, Callable[[], None]]:
     app = Starlette(
         routes=[
             *pages.routes(),
+            # The table first: `/store/ask` is no file.
+            *rest.routes(centre),
+            *shelf.routes(centre),
             *health.routes(centre),
             *stream.routes(centre, ticker),
             *aria2.routes(centre, ticker),
-            *rest.routes(centre),
         ],
         exception_handlers={AssetsError: _of_error, HTTPException: _of_status, Exception: _of_crash},
         lifespan=lifespan,

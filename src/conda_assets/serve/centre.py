@@ -23,6 +23,7 @@ from conda_assets.serve.meter import Meter
 from conda_assets.serve.options import ServeOptions
 from conda_assets.serve.pace import Pace, read_pace
 from conda_assets.serve.queue import Queue
+from conda_assets.serve.tickets import Tickets
 from conda_assets.settings import Settings
 from conda_assets.sources import probe
 from conda_assets.store import open_stores
@@ -44,6 +45,7 @@ class Centre:
         self.options = options
         self.started_at = time.time()
         self.database = Database(options.data)
+        self.tickets = Tickets()
         self.accounts = Accounts(self.database)
         self.board = Board(self.database)
         self.store = open_stores(settings.stores)

@@ -15,14 +15,14 @@ from conda_assets.errors import CentreRefused
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import COOKIE, address_of, person_of
-from conda_assets.serve.rest import jobs, looks, people
+from conda_assets.serve.rest import jobs, looks, people, shelf
 from conda_assets.serve.rest.checking import check, from_text
 from conda_assets.serve.rest.document import document
 from conda_assets.serve.rest.table import Answer, Call, Operation
 
 __all__ = ["OPERATIONS", "routes"]
 
-OPERATIONS: tuple[Operation, ...] = (*jobs.OPERATIONS, *people.OPERATIONS, *looks.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (*jobs.OPERATIONS, *people.OPERATIONS, *looks.OPERATIONS, *shelf.OPERATIONS)
 _NOBODY = Person(0, "-", "reader")
 
 

@@ -1,0 +1,66 @@
+"""The question that a client asks before it goes to a file's origin."""
+
+from __future__ import annotations
+
+from conda_assets.digest import parse_digest
+from conda_assets.errors import CentreRefused
+from conda_assets.serve.intake import wanted_url
+from conda_assets.serve.jobs import ENDED, JobState
+from conda_assets.serve.rest import schemas as s
+from conda_assets.serve.rest.table import Call, Operation
+
+__all__ = ["OPERATIONS"]
+
+
+def _ask(call: Call) -> object:
+    """`here`: can be had now, also while it still arrives; `coming`: ask again soon; `missing`: the centre does not fetch it."""
+    centre = call.centre
+    try:
+        digest = parse_digest(call.query.get("digest", ""))
+    except ValueError as error:
+        raise CentreRefused(f"digest: {error}") from error
+    path = f"/api/v1/store/{digest.algorithm}/{digest.hex}?ticket={centre.tickets.issue(digest)}"
+    stored = centre.store.find(digest)
+    if stored is not None:
+        return _said("here", path, stored.size_bytes)
+    job = centre.board.by_key(f"{digest.algorithm}-{digest.hex}")
+    # Over a session a page elsewhere could make a browser ask; a program has a token.
+    if (job is None or job.state in ENDED) and "url" in call.query and call.person.may("member") and not call.person.csrf:
+        wanted = wanted_url(call.query["url"], digest, call.query.get("size_bytes"), private=centre.options.allow_private)
+        if job is None or job.state is not JobState.FAILED:
+            (job,) = centre.queue.ask([wanted], call.person, first=True)
+            call.note("pull through", f"{job.id} {job.name}")
+    if job is None or job.state in ENDED or job.state is JobState.PAUSED:
+        return _said("missing", None, None)
+    heard = centre.carrier.heard(job.key)
+    if heard is not None and heard[0].size_bytes:
+        return _said("here", path, heard[0].size_bytes)
+    return _said("coming", None, job.size_bytes)
+
+
+def _said(state: str, path: str | None, size_bytes: int | None) -> dict[str, object]:
+    return {"state": state, "path": path, "size_bytes": size_bytes}
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/store/ask",
+        "askStore",
+        "Can a file be had here? With `url`, and a token of a member, it is fetched when it is missing",
+        _ask,
+        s.obj(
+            {
+                "state": {"type": "string", "enum": ["here", "coming", "missing"]},
+                "path": s.MAYBE_TEXT,
+                "size_bytes": s.MAYBE_BYTES,
+            }
+        ),
+        query={
+            "digest": {"type": "string", "maxLength": 200},
+            "url": {"type": "string", "maxLength": 8000},
+            "size_bytes": s.BYTES,
+        },
+        slow=True,
+    ),
+)
