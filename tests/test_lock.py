@@ -389,3 +389,28 @@ def test_a_busy_publisher_is_asked_again_when_it_says_so(server: Server, lab: La
     locked(lab)
     first, second = server.seen("/busy.bin")
     assert second.at - first.at >= 1.0
+
+
+def test_a_lock_cannot_lead_headers_or_variables_elsewhere(server: Server, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes the lock alone, where reviewers look less, gets no secret by it."""
+    monkeypatch.setenv("TOKEN", "canary-token")
+    monkeypatch.setenv("OTHER", "canary-other")
+    headers = {"Authorization": "Bearer ${TOKEN}"}
+    lab.write([{"name": "w", "url": server.url("/w.bin"), "headers": headers}])
+    locked(lab)
+    path = lab.folder / "environment.assets.lock"
+    text = path.read_text()
+    with Server() as evil:
+        evil.add("/w.bin", BODY)
+        path.write_text(text.replace("  size:", f"  pinned_url: {evil.url('/w.bin')}\n  size:"))
+        shutil.rmtree(os.environ["CONDA_ASSETS_STORE"])
+        assert synced(lab).status == 0, "the bytes are the locked ones, wherever they come from"
+        assert evil.seen("/w.bin")
+        for url in (f"{evil.url('/w.bin')}?x=${{OTHER}}", f"{server.url('/w.bin')}?x=${{OTHER}}"):
+            path.write_text(text.replace("  size:", f"  pinned_url: '{url}'\n  size:"))
+            said = synced(lab, "--frozen")
+            assert said.status == 2
+            assert "variables that the file's URL has not" in said.err
+        assert "canary" not in "".join(f"{request.query}{request.headers}" for request in evil.requests)
+    path.write_text(text.replace("  size:", "  pinned_url: nonsense\n  size:"))
+    assert "no scheme in the URL" in synced(lab).err

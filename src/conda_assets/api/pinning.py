@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -9,13 +10,15 @@ from enum import Enum
 from conda_assets.api.expand import member_of
 from conda_assets.api.lockfiles import own_assets, relock_command
 from conda_assets.errors import AssetsError, DigestMismatch, LockStale, SizeMismatch, UpstreamReplaced, UsageError
-from conda_assets.model import Asset, Locked, Spec, shown_url
-from conda_assets.spec.hiding import HIDDEN, has_variable
+from conda_assets.model import Asset, Locked, Spec, host_of, shown_url
+from conda_assets.spec.hiding import HIDDEN
 from conda_assets.spec.lockfile import Entry, Lock, misfit, misfits
 from conda_assets.spec.urls import read_url
 from conda_assets.spec.values import Wrong
 
 __all__ = ["Use", "check_vouched", "name_lock", "pin"]
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 class Use(str, Enum):
@@ -56,12 +59,13 @@ def pin(spec: Spec, locks: Mapping[str, Lock], use: Use, *, environ: Mapping[str
 
 
 def pinned(asset: Asset, entry: Entry, url: str, relock: str) -> Asset:
-    """The asset with what its entry says."""
+    """The asset with what its entry says. Its headers were written for its own host: a lock cannot lead them to another one."""
     size_bytes = asset.size_bytes if entry.size_bytes is None else entry.size_bytes
     slack = asset.size_slack_bytes if entry.size_bytes is None else 0
     return replace(
         asset,
         url=url,
+        headers=asset.headers if _goes_to(url) == _goes_to(asset.url) else {},
         digest=entry.digest or asset.digest,
         size_bytes=size_bytes,
         size_slack_bytes=slack,
@@ -90,8 +94,9 @@ def name_lock(error: AssetsError, asset: Asset) -> AssetsError:
 
 def _member(asset: Asset, entry: Entry, relock: str, environ: Mapping[str, str]) -> Asset:
     """A file of a pattern: the lock is its list, and nobody has to be asked for another one."""
-    url = entry.pinned_url or entry.url
-    return pinned(member_of(asset, entry.name, _expanded(asset, url, environ)), entry, _expanded(asset, url, environ), relock)
+    url = _expanded(asset, entry.pinned_url or entry.url, environ)
+    file = pinned(asset, entry, url, relock)
+    return replace(member_of(file, entry.name, url), digest=file.digest, size_bytes=file.size_bytes)
 
 
 def _refusal(use: Use, assets: Sequence[Asset], lock: Lock | None) -> tuple[str, ...]:
@@ -108,17 +113,36 @@ def _url(asset: Asset, entry: Entry, use: Use, environ: Mapping[str, str]) -> st
     """Where the locked bytes are asked for: at the revision that was locked, where the publisher has such; `frozen`, where
     the lock says and not the file."""
     if entry.pinned_url:
-        return entry.pinned_url
+        return _expanded(asset, entry.pinned_url, environ)
     if use is not Use.FROZEN or HIDDEN in entry.url:
         return asset.url
     return _expanded(asset, entry.url, environ)
 
 
 def _expanded(asset: Asset, url: str, environ: Mapping[str, str]) -> str:
-    """The lock's URL with the variables that it has from the file."""
-    if not has_variable(url):
-        return url
+    """The lock's URL with the variables that it has from the file. It is less looked at than the file is, so it may send their
+    values nowhere else than the file does.
+
+    Raises:
+        UsageError: it would; or it is no URL.
+    """
+    written = asset.written[0] if asset.written else asset.url
+    names = set(_VARIABLE.findall(url))
+    if names and (names - set(_VARIABLE.findall(written)) or _host_as_written(url) != _host_as_written(written)):
+        cause = f"{asset.name}: in the lock, a URL has variables that the file's URL has not, or sends them to another host"
+        raise UsageError(cause, f"look at its history, then run `{asset.relock or 'conda assets lock'}`")
     try:
-        return read_url(url, environ).text
+        return read_url(url if names else url.replace("$", "$$"), environ).text
     except Wrong as wrong:
         raise UsageError(f"{asset.name}: the URL in the lock cannot be used: {wrong.message}", wrong.hint) from wrong
+
+
+def _host_as_written(url: str) -> str:
+    """Scheme and host before variables are expanded, with user and port."""
+    return url.partition("://")[0] + "://" + re.split("[/?#]", url.partition("://")[2])[0]
+
+
+def _goes_to(url: str) -> str:
+    """Who gets what is asked for: the host, or for publishers with one address their scheme."""
+    host = host_of(url)
+    return host if host.startswith(("http", "ftp", "sftp")) else host.partition(":")[0]
