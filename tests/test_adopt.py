@@ -51,25 +51,25 @@ def test_a_file_with_the_hash_is_taken_and_stays(lab: Lab, layout, tmp_path: Pat
     put(tmp_path / "cache" / "w.bin", b"of the same name")
     original = layout(tmp_path / "cache")
     original.chmod(0o640)
-    said = lab.run("adopt", str(tmp_path / "cache"))
+    said = lab.call("adopt", str(tmp_path / "cache"))
     assert (said.status, said.err) == (0, "1 of 1 assets are in the store; go on with `conda-assets sync -f environment.yml`\n")
     assert said.out.startswith("weights: taken from ")
     assert (original.read_bytes(), original.stat().st_mode & 0o777) == (BODY, 0o640)
     original.write_bytes(b"changed later")
-    synced = lab.run("sync", "-p", str(lab.prefix()), "--offline", "--json")
+    synced = lab.call("sync", "-p", str(lab.prefix()), "--offline", "--json")
     assert synced.rows()["weights"]["state"] == "linked"
     assert lab.placed("weights").read_bytes() == BODY
-    assert "the store has it already" in lab.run("adopt", str(tmp_path / "cache")).out
+    assert "the store has it already" in lab.call("adopt", str(tmp_path / "cache")).out
 
 
 def test_a_size_is_enough_to_look_for(lab: Lab, tmp_path: Path) -> None:
     lab.write([{"name": "weights", "url": URL, "hash": f"md5:{hashlib.md5(BODY).hexdigest()}", "size": len(BODY)}])
     put(tmp_path / "x" / "1", bytes(len(BODY)))
     put(tmp_path / "x" / "2")
-    said = lab.run("adopt", "../x", "--json")
+    said = lab.call("adopt", "../x", "--json")
     assert said.rows()["weights"]["because"] == f"taken from {tmp_path / 'lab' / '..' / 'x' / '2'}"
     assert said.rows()["weights"]["sha256"] == SHA
-    assert lab.run("sync", "-p", str(lab.prefix()), "--offline").status == 0
+    assert lab.call("sync", "-p", str(lab.prefix()), "--offline").status == 0
 
 
 def test_a_lock_says_which_file_it_is(lab: Lab, tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_a_lock_says_which_file_it_is(lab: Lab, tmp_path: Path) -> None:
         f"version: 1\nassets:\n- name: weights\n  url: {URL}\n  size: {len(BODY)}\n  sha256: {SHA}\n  vouched_by: me\n"
     )
     put(tmp_path / "x" / "anything")
-    assert lab.run("adopt", "../x").out.startswith("weights: taken from ")
-    assert lab.run("sync", "-p", str(lab.prefix()), "--offline", "-q").status == 0
+    assert lab.call("adopt", "../x").out.startswith("weights: taken from ")
+    assert lab.call("sync", "-p", str(lab.prefix()), "--offline", "-q").status == 0
 
 
 def test_what_is_not_adopted_is_named_with_the_reason(lab: Lab, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_is_not_adopted_is_named_with_the_reason(lab: Lab, tmp_path: Path) 
     put(tmp_path / "x" / "bare")
     os.mkfifo(tmp_path / "x" / "gone")
     (tmp_path / "x" / "weights").symlink_to("nowhere")
-    said = lab.run("adopt", str(tmp_path / "x"))
+    said = lab.call("adopt", str(tmp_path / "x"))
     assert said.status == 0
     assert said.out.splitlines() == [
         "weights: not adopted: 1 files that could be it have other bytes",
@@ -107,12 +107,12 @@ def test_what_is_not_adopted_is_named_with_the_reason(lab: Lab, tmp_path: Path) 
 
 @pytest.mark.parametrize("words", [["adopt", "nowhere"], ["adopt", ".", "--only", "x"], ["adopt"]])
 def test_a_place_or_a_name_that_is_not_there_is_a_usage_error(lab: Lab, words: list[str]) -> None:
-    assert lab.run(*words).status == 2
+    assert lab.call(*words).status == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_a_failure(lab: Lab, tmp_path: Path) -> None:
     put(tmp_path / "w.bin").chmod(0)
-    said = lab.run("adopt", str(tmp_path / "w.bin"))
+    said = lab.call("adopt", str(tmp_path / "w.bin"))
     assert said.status == 1
     assert "cannot be taken" in said.out

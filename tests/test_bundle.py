@@ -41,7 +41,7 @@ def near(server: Server, tmp_path: Path) -> Lab:
             {"name": "train", "url": server.url("/gone.bin"), "groups": ["train"]},
         ]
     )
-    assert lab.run("fetch", "-q").status == 0
+    assert lab.call("fetch", "-q").status == 0
     return lab
 
 
@@ -58,10 +58,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 {"name": "other", "url": server.url("/o.bin"), "sha256": hashlib.sha256(OTHER).hexdigest()},
             ]
         )
-        environ = {"CONDA_ASSETS_STORE": str(lab.folder / "store")}
-        assert lab.run("fetch", "-q", environ=environ).status == 0
+        assert with_store(lab, lab.folder / "store", "fetch", "-q").status == 0
     for out in ("../b.tar", "../b"):
-        assert lab.run("export", "-o", out, environ=environ).status == 0
+        assert with_store(lab, lab.folder / "store", "export", "-o", out).status == 0
     return lab.folder.parent
 
 
@@ -74,16 +73,22 @@ def far(tmp_path: Path) -> Lab:
 
 
 def elsewhere(far: Lab, *words: str) -> Said:
-    return far.run(*words, environ={"CONDA_ASSETS_STORE": str(far.folder / "store")})
+    return with_store(far, far.folder / "store", *words)
+
+
+def with_store(lab: Lab, store: Path, *words: str) -> Said:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONDA_ASSETS_STORE", str(store))
+        return lab.call(*words)
 
 
 @pytest.mark.parametrize("out", ["bundle.tar", "bundle"])
 def test_sync_offline_works_where_a_bundle_came_in(near: Lab, far: Lab, server: Server, out: str) -> None:
     (near.folder / "environment.assets.lock").write_text("")
-    said = near.run("export", "-o", f"../{out}")
+    said = near.call("export", "-o", f"../{out}")
     (near.folder / "environment.assets.lock").unlink()
     assert said.status == 2, "a lock that cannot be read"
-    said = near.run("export", "-o", f"../{out}")
+    said = near.call("export", "-o", f"../{out}")
     assert (said.status, said.out) == (0, "")
     assert f"4 assets in ../{out}: 305.0 kB" in said.err
     asked = len(server.requests)
@@ -102,7 +107,7 @@ def test_sync_offline_works_where_a_bundle_came_in(near: Lab, far: Lab, server: 
 
 def test_the_same_assets_give_the_same_bytes_that_tar_and_sha256sum_read(near: Lab, tmp_path: Path) -> None:
     for name in ("a.tar", "b.tar"):
-        assert near.run("export", "-o", f"../{name}").status == 0
+        assert near.call("export", "-o", f"../{name}").status == 0
     data = (tmp_path / "a.tar").read_bytes()
     assert data == (tmp_path / "b.tar").read_bytes()
     with tarfile.open(tmp_path / "a.tar") as archive:
@@ -115,11 +120,11 @@ def test_the_same_assets_give_the_same_bytes_that_tar_and_sha256sum_read(near: L
 
 
 def test_bytes_that_are_not_here_are_named(near: Lab) -> None:
-    said = near.run("export", "-o", "../b.tar", "--group", "train")
+    said = near.call("export", "-o", "../b.tar", "--group", "train")
     assert said.status == 1
     assert "train: its bytes are not in the store" in said.err
     assert "conda assets fetch" in said.err
-    assert near.run("export", "-o", "../b.tar", "--only", "bare", "--json").json["totals"] == {
+    assert near.call("export", "-o", "../b.tar", "--only", "bare", "--json").json["totals"] == {
         "assets": 1,
         "objects": 1,
         "size_bytes": 4,
@@ -130,8 +135,8 @@ def test_bytes_that_are_not_here_are_named(near: Lab) -> None:
 def test_a_lock_comes_along_and_holds(server: Server, tmp_path: Path, far: Lab) -> None:
     near = Lab(tmp_path / "near")
     near.write([{"name": "bare", "url": server.url("/bare.txt")}])
-    assert near.run("lock", "-q").status == 0
-    assert near.run("export", "-o", "../b.tar").status == 0
+    assert near.call("lock", "-q").status == 0
+    assert near.call("export", "-o", "../b.tar").status == 0
     said = elsewhere(far, "import", "../b.tar")
     assert said.status == 0
     lock = far.folder / "environment.assets.lock"
@@ -144,7 +149,7 @@ def test_a_lock_comes_along_and_holds(server: Server, tmp_path: Path, far: Lab) 
 
 def test_a_pattern_without_a_lock_is_refused(near: Lab) -> None:
     near.write([{"name": "gpt", "url": "hf://org/gpt/*.bin"}])
-    said = near.run("export", "-o", "../b.tar")
+    said = near.call("export", "-o", "../b.tar")
     assert said.status == 2
     assert "gpt: a URL of several files that no lock lists" in said.err
 
@@ -152,7 +157,7 @@ def test_a_pattern_without_a_lock_is_refused(near: Lab) -> None:
 @pytest.mark.parametrize("out", ["../b.tar.gz", "../b.zip", "environment.yml", "."])
 def test_a_place_that_is_no_bundle_is_refused(near: Lab, out: str) -> None:
     before = near.file.read_bytes()
-    assert near.run("export", "-o", out).status == 2
+    assert near.call("export", "-o", out).status == 2
     assert near.file.read_bytes() == before
 
 
@@ -161,31 +166,31 @@ def test_a_damaged_store_is_not_exported(near: Lab, tmp_path: Path) -> None:
     stored = store / "sha256" / SHA[:2] / SHA
     stored.chmod(0o644)
     stored.write_bytes(bytes(len(BODY)))
-    said = near.run("export", "-o", "../b.tar")
+    said = near.call("export", "-o", "../b.tar")
     assert said.status == 4
     assert not (tmp_path / "b.tar").exists()
 
 
 def test_an_export_that_was_cut_off_goes_on(near: Lab, tmp_path: Path) -> None:
-    near.run("export", "-o", "../whole.tar")
+    near.call("export", "-o", "../whole.tar")
     whole = (tmp_path / "whole.tar").read_bytes()
     part = tmp_path / "b.tar.part"
     for cut in (0, 700, len(whole) // 2, len(whole) - 600, len(whole)):
         part.write_bytes(whole[:cut])
-        assert near.run("export", "-o", "../b.tar").status == 0
+        assert near.call("export", "-o", "../b.tar").status == 0
         assert (tmp_path / "b.tar").read_bytes() == whole
         assert not part.exists()
     part.write_bytes(b"something else" * 10_000)
-    near.run("export", "-o", "../b.tar")
+    near.call("export", "-o", "../b.tar")
     assert (tmp_path / "b.tar").read_bytes() == whole
 
 
 def test_a_folder_that_was_cut_off_goes_on(near: Lab, far: Lab, tmp_path: Path) -> None:
-    near.run("export", "-o", "../b")
+    near.call("export", "-o", "../b")
     (tmp_path / "b" / "conda-assets-bundle.json").unlink()
     (tmp_path / "b" / "objects" / SHA).write_bytes(BODY[:1000])
     assert elsewhere(far, "import", "../b").status == 2, "without its list it is no bundle"
-    said = near.run("export", "-o", "../b")
+    said = near.call("export", "-o", "../b")
     assert "5.0 kB of them from an export before" in said.err
     assert elsewhere(far, "import", "../b").status == 0
 

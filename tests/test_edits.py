@@ -30,7 +30,7 @@ def lab(tmp_path: Path) -> Lab:
 def test_added_and_removed_again_leaves_the_same_bytes(lab: Lab) -> None:
     """Comments, quotes, line ends, the mark in front and the missing line break at the end."""
     words = ["--sha256", "0" * 64, "--env", "W", "--group", "train", "--mirror", "https://m.example/c.bin", "--optional"]
-    said = lab.run("add", "https://example.org/c.bin", "--name", "c", "--path", "models/c.bin", "--size", "12", *words)
+    said = lab.call("add", "https://example.org/c.bin", "--name", "c", "--path", "models/c.bin", "--size", "12", *words)
     assert (said.status, said.out) == (0, "")
     assert said.err == "added to environment.yml; bring it with `conda-assets sync -f environment.yml`\n"
     new = (
@@ -39,28 +39,28 @@ def test_added_and_removed_again_leaves_the_same_bytes(lab: Lab) -> None:
         f"      optional: true\r\n"
     ).encode()
     assert lab.file.read_bytes() == TEXT.replace(b"variables", new + b"variables")
-    said = lab.run("remove", "c")
+    said = lab.call("remove", "c")
     assert (said.status, said.out) == (0, "")
     assert "sync --prune -f environment.yml" in said.err
     assert lab.file.read_bytes() == TEXT
 
 
 def test_a_url_without_more_is_one_line(lab: Lab) -> None:
-    assert lab.run("add", "https://example.org/c.bin", "-q").err == ""
+    assert lab.call("add", "https://example.org/c.bin", "-q").err == ""
     assert lab.file.read_bytes() == TEXT.replace(b"variables", b"    - https://example.org/c.bin\r\nvariables")
 
 
 def test_a_pattern_gets_a_name_and_a_folder(lab: Lab) -> None:
-    lab.run("add", "hf://org/gpt2@abc/*.safetensors")
+    lab.call("add", "hf://org/gpt2@abc/*.safetensors")
     assert b"    - name: gpt2\r\n      url: hf://org/gpt2@abc/*.safetensors\r\n      path: gpt2\r\n" in lab.file.read_bytes()
 
 
 def test_a_dry_run_prints_the_change_and_makes_none(lab: Lab) -> None:
-    said = lab.run("add", "https://example.org/c.bin", "--dry-run")
+    said = lab.call("add", "https://example.org/c.bin", "--dry-run")
     assert said.status == 0
     assert said.out.splitlines()[:2] == ["--- environment.yml", "+++ environment.yml"]
     assert [line for line in said.out.splitlines()[2:] if line[0] in "+-"] == ["+    - https://example.org/c.bin"]
-    document = lab.run("remove", "b", "--dry-run", "--json").json
+    document = lab.call("remove", "b", "--dry-run", "--json").json
     assert document["dry_run"] is True
     assert '-    -   name: "b"' in str(document["diff"])
     assert lab.file.read_bytes() == TEXT
@@ -82,7 +82,7 @@ def test_a_dry_run_prints_the_change_and_makes_none(lab: Lab) -> None:
     ],
 )
 def test_what_is_wrong_is_said_and_changes_nothing(lab: Lab, words: list[str], says: str) -> None:
-    said = lab.run(*words)
+    said = lab.call(*words)
     assert (said.status, said.out) == (2, "")
     assert says in said.err
     assert "Hint: " in said.err
@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_and_changes_nothing(lab: Lab, words: list[str], s
 
 def test_a_file_that_cannot_be_edited_says_what_to_type(lab: Lab) -> None:
     lab.file.write_text("x: &a [https://example.org/a]\nassets: *a\n")
-    said = lab.run("add", "https://example.org/c", "--env", "C")
+    said = lab.call("add", "https://example.org/c", "--env", "C")
     assert said.status == 2
     assert "environment.yml:2: `assets:` is an alias of a list elsewhere" in said.err
     assert "put it there by hand: `- {url: https://example.org/c, env: C}`" in said.err
@@ -100,18 +100,18 @@ def test_a_file_that_cannot_be_edited_says_what_to_type(lab: Lab) -> None:
 
 def test_a_faulty_file_is_not_made_longer(lab: Lab) -> None:
     lab.file.write_text("assets:\n- name: a\n  url: gopher://example.org/a\n")
-    said = lab.run("add", "https://example.org/c")
+    said = lab.call("add", "https://example.org/c")
     assert said.status == 2
     assert "environment.yml:3:8: assets[0].url (a): unknown scheme `gopher`" in said.err
-    assert lab.run("add", "https://example.org/c").status == 2
-    assert lab.run("remove", "a").status == 0, "what is wrong can be taken out"
+    assert lab.call("add", "https://example.org/c").status == 2
+    assert lab.call("remove", "a").status == 0, "what is wrong can be taken out"
     assert lab.file.read_text() == ""
 
 
 def test_a_default_file_is_made_where_it_is_named(lab: Lab) -> None:
     lab.file.unlink()
-    assert "-f assets.yml" in lab.run("add", "https://example.org/c").err
-    document = lab.run("add", "https://example.org/c", "-f", "assets.yml", "--json").json
+    assert "-f assets.yml" in lab.call("add", "https://example.org/c").err
+    document = lab.call("add", "https://example.org/c", "-f", "assets.yml", "--json").json
     assert document["created"] is True
     assert (lab.folder / "assets.yml").read_bytes() == b"assets:\n  - https://example.org/c\n"
 
@@ -121,7 +121,7 @@ def test_a_link_stays_a_link_and_a_mode_a_mode(lab: Lab) -> None:
     lab.file.rename(real)
     real.chmod(0o640)
     lab.file.symlink_to("real.yml")
-    assert lab.run("add", "https://example.org/c").status == 0
+    assert lab.call("add", "https://example.org/c").status == 0
     assert os.readlink(lab.file) == "real.yml"
     assert real.stat().st_mode & 0o777 == 0o640
     assert b"example.org/c\r\n" in real.read_bytes()
@@ -130,8 +130,8 @@ def test_a_link_stays_a_link_and_a_mode_a_mode(lab: Lab) -> None:
 def test_utf_16_stays_utf_16(lab: Lab) -> None:
     """As PowerShell's `>` writes it."""
     lab.file.write_bytes(b"\xff\xfe" + "assets:\r\n- https://example.org/ä\r\n".encode("utf-16-le"))
-    assert lab.run("add", "https://example.org/c", "--name", "c").status == 2, "a name cannot be made of ä alone"
+    assert lab.call("add", "https://example.org/c", "--name", "c").status == 2, "a name cannot be made of ä alone"
     lab.file.write_bytes(b"\xff\xfe" + "# ä\r\nassets:\r\n- https://example.org/a\r\n".encode("utf-16-le"))
-    assert lab.run("add", "https://example.org/c").status == 0
+    assert lab.call("add", "https://example.org/c").status == 0
     text = "# ä\r\nassets:\r\n- https://example.org/a\r\n- https://example.org/c\r\n"
     assert lab.file.read_bytes() == b"\xff\xfe" + text.encode("utf-16-le")

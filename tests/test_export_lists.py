@@ -35,8 +35,8 @@ def test_an_environments_section_brings_the_same_again(tmp_path: Path, server: S
             {"name": "p", "url": server.url("/p.bin"), "root": "project", "groups": ["g"], "optional": True},
         ]
     )
-    assert lab.run("sync", "-p", str(lab.prefix()), "--all-groups", "-q").status == 0
-    said = lab.run("export", "--spec", "-p", str(lab.prefix()))
+    assert lab.call("sync", "-p", str(lab.prefix()), "--all-groups", "-q").status == 0
+    said = lab.call("export", "--spec", "-p", str(lab.prefix()))
     assert (said.status, said.err) == (0, "")
     assert "hunter2" not in said.out
     assert "name: q  # its URL is not known in full" in said.out
@@ -51,7 +51,7 @@ def test_an_environments_section_brings_the_same_again(tmp_path: Path, server: S
     other = Lab(tmp_path / "other")
     other.folder.mkdir()
     (other.folder / "assets.yml").write_text(said.out)
-    assert other.run("sync", "-p", str(other.prefix()), "--all-groups", "--offline", "-q").status == 0
+    assert other.call("sync", "-p", str(other.prefix()), "--all-groups", "--offline", "-q").status == 0
     assert other.placed("sub/q.bin").read_bytes() == BODY
 
 

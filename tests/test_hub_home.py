@@ -76,7 +76,7 @@ def test_the_library_finds_the_files_offline_without_a_copy(lab: Lab) -> None:
         table=f"hf://datasets/org/data@{COMMIT}/en/0.parquet",
         plain="https://example.org/x.bin",
     )
-    said = lab.run("path", "--hf-home", "-p", str(lab.prefix()))
+    said = lab.call("path", "--hf-home", "-p", str(lab.prefix()))
     assert (said.status, said.err) == (0, "")
     home = Path(said.out.strip())
     assert home == lab.prefix() / "share" / "conda-assets" / "huggingface"
@@ -98,7 +98,7 @@ def test_the_library_finds_the_files_offline_without_a_copy(lab: Lab) -> None:
 
 def test_a_commit_that_is_not_known_gets_one_that_stands_for_it(lab: Lab) -> None:
     place(lab, model="hf://org/gpt/model.bin", old="hf://gpt2@607a30d/config.json")
-    said = lab.run("path", "--hf-home", "-p", str(lab.prefix()))
+    said = lab.call("path", "--hf-home", "-p", str(lab.prefix()))
     assert said.status == 0
     assert "model: the commit of `main` is not one that is known" in said.err
     questions = [
@@ -160,8 +160,8 @@ def test_links_come_and_go_and_what_is_not_ours_stays(lab: Lab) -> None:
 
 def test_an_environment_without_such_assets_has_an_empty_home(lab: Lab) -> None:
     place(lab, plain="https://example.org/x.bin", folder="hf://org/data/en/", odd="hf:///")
-    document = lab.run("path", "--hf-home", "-p", str(lab.prefix()), "--json").json
+    document = lab.call("path", "--hf-home", "-p", str(lab.prefix()), "--json").json
     assert (document["success"], document["repositories"]) == (True, [])
-    assert lab.run("path", "-p", str(lab.prefix())).status == 2, "a name is missing"
+    assert lab.call("path", "-p", str(lab.prefix())).status == 2, "a name is missing"
     lab.placed("plain").unlink()
-    assert lab.run("path", "plain", "-p", str(lab.prefix())).status == 3
+    assert lab.call("path", "plain", "-p", str(lab.prefix())).status == 3

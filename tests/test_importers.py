@@ -315,15 +315,15 @@ def test_import_puts_them_behind_the_entries_of_the_file(tmp_path: Path) -> None
         "https://example.org/train/x.csv\nhttps://example.org/test/x.csv\ngopher://example.org/y\n"
     )
     before = lab.file.read_bytes()
-    said = lab.run("import", "anaconda-project.yml", "--dry-run")
+    said = lab.call("import", "anaconda-project.yml", "--dry-run")
     assert (said.status, lab.file.read_bytes()) == (0, before)
-    said = lab.run("import", "anaconda-project.yml")
+    said = lab.call("import", "anaconda-project.yml")
     assert said.status == 0
     assert "Note: anaconda-project.yml:22:0: OLD: `sha224` cannot be checked here" in said.err
     assert "7 added to environment.yml, 1 there already" in said.err
     assert lab.file.read_bytes().startswith(before)
     assert b"- name: CORALS  # Corals of a year, one a line\n" in lab.file.read_bytes()
-    document = lab.run("import", "urls.txt", "--group", "raw", "--json")
+    document = lab.call("import", "urls.txt", "--group", "raw", "--json")
     assert document.status == 1, "one of them could not be taken over"
     assert document.json["totals"] == {"added": 2, "left_out": 1, "known": 0}
     assert "unknown scheme `gopher`" in str(document.json["notes"])
@@ -344,7 +344,7 @@ def test_a_url_that_cannot_be_read_is_named_without_its_secrets(tmp_path: Path, 
         "metalink": "<metalink><file name='a'><url>https://me:hunter2@[::1</url></file></metalink>",
     }
     (tmp_path / "list").write_text(texts[kind])
-    said = lab.run("import", "list", "--from", kind)
+    said = lab.call("import", "list", "--from", kind)
     assert said.status == 1
     assert "left out" in said.err
     assert "Traceback" not in said.err
@@ -400,10 +400,10 @@ def test_nonsense_is_a_fault_and_never_a_crash(text: str, kind: str) -> None:
 def test_print_changes_no_file(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     (tmp_path / "urls.txt").write_text("https://example.org/a.csv\n")
-    said = lab.run("import", "urls.txt", "--print")
+    said = lab.call("import", "urls.txt", "--print")
     assert (said.status, said.out) == (0, "assets:\n  - https://example.org/a.csv\n")
-    assert lab.run("import", "urls.txt").status == 2, "no file to put it into"
+    assert lab.call("import", "urls.txt").status == 2, "no file to put it into"
     assert [each.name for each in tmp_path.iterdir()] == ["urls.txt"]
-    assert lab.run("import", "urls.txt", "-f", "assets.yml").status == 0
-    assert lab.run("import", "urls.txt", "-f", "assets.yml").err == "nothing to add to assets.yml, 1 there already\n"
+    assert lab.call("import", "urls.txt", "-f", "assets.yml").status == 0
+    assert lab.call("import", "urls.txt", "-f", "assets.yml").err == "nothing to add to assets.yml, 1 there already\n"
     assert (tmp_path / "assets.yml").read_text() == said.out
