@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from conda_assets.api.exporting import bundling_of, write_folder, write_tar
+from conda_assets.events import Event, Progressed
+from conda_assets.store import open_stores
 from lab import Lab, Said
 from server import Server
 
@@ -321,3 +324,25 @@ def test_a_link_in_a_folder_is_not_followed(made: Path, far: Lab, tmp_path: Path
     said = elsewhere(far, "import", "../b")
     assert said.status == 2
     assert "is refused" in said.err
+
+
+def test_progress_is_told_of_the_whole_bundle(near: Lab, tmp_path: Path) -> None:
+    assets = [asset for asset in near.spec().assets if not asset.groups]
+    with open_stores(near.settings().stores) as store:
+        bundling = bundling_of(assets, {}, store)
+    for path, write in ((tmp_path / "p.tar", write_tar), (tmp_path / "p", write_folder)):
+        seen: list[Event] = []
+        write(bundling, path, seen.append)
+        last = seen[-1]
+        assert isinstance(last, Progressed)
+        assert (last.asset, last.done_bytes, last.size_bytes) == (path.name, 305_004, 305_004)
+
+
+def test_an_interrupted_export_says_how_to_go_on(near: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("conda_assets.cli.bundles.write_tar", stop)
+    said = near.call("export", "-o", "../my bundle.tar", "-f", "environment.yml")
+    assert said.status == 130
+    assert "resume with `conda-assets export -o '../my bundle.tar' -f environment.yml`" in said.err

@@ -50,6 +50,14 @@ def test_a_url_without_more_is_one_line(lab: Lab) -> None:
     assert lab.file.read_bytes() == TEXT.replace(b"variables", b"    - https://example.org/c.bin\r\nvariables")
 
 
+def test_several_urls_are_several_entries(lab: Lab) -> None:
+    assert lab.call("add", "https://example.org/c.bin", "https://example.org/d.bin", "--group", "g", "-q").status == 0
+    new = b"".join(b"    - url: https://example.org/%s.bin\r\n      groups: [g]\r\n" % name for name in (b"c", b"d"))
+    assert lab.file.read_bytes() == TEXT.replace(b"variables", new + b"variables")
+    said = lab.call("add", "https://example.org/e.bin", "https://example.org/f.bin", "--name", "x")
+    assert (said.status, "--name is for one URL, and 2 are given" in said.err) == (2, True)
+
+
 def test_a_pattern_gets_a_name_and_a_folder(lab: Lab) -> None:
     lab.call("add", "hf://org/gpt2@abc/*.safetensors")
     assert b"    - name: gpt2\r\n      url: hf://org/gpt2@abc/*.safetensors\r\n      path: gpt2\r\n" in lab.file.read_bytes()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from conda_assets.digest import Digest, digest_file, hash_of
+from conda_assets.events import Observer, Progressed
 
-__all__ = ["blocks_of", "copy_hashed", "write_hashed"]
+__all__ = ["Meter", "blocks_of", "copy_hashed", "write_hashed"]
 
+_SAY_EVERY_S = 0.25
 _BLOCK_BYTES = 1 << 20
 # Source: linux/fs.h, _IOW(0x94, 9, int)
 _FICLONE = 0x40049409
@@ -48,6 +51,28 @@ def blocks_of(file: BinaryIO) -> Iterator[bytes]:
     """The rest of the file, in blocks of 1 MiB."""
     while block := file.read(_BLOCK_BYTES):
         yield block
+
+
+class Meter:
+    """Tells how far many files are that count as one, four times a second."""
+
+    def __init__(self, name: str, size_bytes: int, watch: Observer) -> None:
+        self._name, self._size_bytes, self._watch = name, size_bytes, watch
+        self._done_bytes, self._said_at = 0, 0.0
+
+    def skip(self, count: int) -> None:
+        """So many bytes are there already."""
+        self._done_bytes += count
+
+    def measure(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same blocks."""
+        for block in blocks:
+            yield block
+            self._done_bytes += len(block)
+            now = time.monotonic()
+            if now - self._said_at >= _SAY_EVERY_S or self._done_bytes == self._size_bytes:
+                self._said_at = now
+                self._watch(Progressed(self._name, self._done_bytes, self._size_bytes, 0.0, 0, self._done_bytes))
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -6,16 +6,17 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from conda_assets.api.bundle import MANIFEST, Contents, Object, Text, contents_of, manifest_text
-from conda_assets.api.copying import blocks_of, write_hashed
+from conda_assets.api.copying import Meter, blocks_of, write_hashed
 from conda_assets.digest import Digest
 from conda_assets.errors import DigestMismatch, DiskFull, NotStored, UsageError
+from conda_assets.events import Observer, nobody
 from conda_assets.model import Asset, Stored
 from conda_assets.sources import is_pattern
 from conda_assets.store import Store
@@ -77,7 +78,7 @@ def bundling_of(assets: Sequence[Asset], texts: Mapping[str, bytes], store: Stor
     return Bundling(contents, texts, stored)
 
 
-def write_tar(bundling: Bundling, path: Path, said: Callable[[str], None]) -> int:
+def write_tar(bundling: Bundling, path: Path, watch: Observer = nobody) -> int:
     """The bundle as one archive; the number of bytes that were already there from an export that was cut off.
 
     Raises:
@@ -88,6 +89,7 @@ def write_tar(bundling: Bundling, path: Path, said: Callable[[str], None]) -> in
     part = path.with_name(path.name + ".part")
     plan = list(_members(bundling))
     total = sum(each.span for each in plan) + len(_END)
+    meter = Meter(path.name, bundling.contents.size_bytes, watch)
     with _refusals(path):
         start = _resumable(part, plan)
         _check_room(path.parent, total - start)
@@ -97,10 +99,11 @@ def write_tar(bundling: Bundling, path: Path, said: Callable[[str], None]) -> in
             at = 0
             for each in plan:
                 if at >= start:
-                    said(each.name)
                     file.write(each.header)
-                    each.write(file)
+                    each.write(file, meter)
                     file.write(bytes(-each.size_bytes % _BLOCK))
+                elif each.stored:
+                    meter.skip(each.size_bytes)
                 at += each.span
             file.write(_END)
             file.flush()
@@ -109,7 +112,7 @@ def write_tar(bundling: Bundling, path: Path, said: Callable[[str], None]) -> in
     return start
 
 
-def write_folder(bundling: Bundling, path: Path, said: Callable[[str], None]) -> int:
+def write_folder(bundling: Bundling, path: Path, watch: Observer = nobody) -> int:
     """The bundle as a folder; files of the right size that are there from an export before are not written again.
 
     Raises:
@@ -127,13 +130,14 @@ def write_folder(bundling: Bundling, path: Path, said: Callable[[str], None]) ->
         todo = [each for each in plan if each.text is not None or not _has(path / each.name, each.size_bytes)]
         kept = sum(each.size_bytes for each in plan if each not in todo)
         _check_room(path, sum(each.size_bytes for each in todo))
+        meter = Meter(path.name, bundling.contents.size_bytes, watch)
+        meter.skip(kept)
         for each in (*todo, head):
-            said(each.name)
             target = path / each.name
             target.parent.mkdir(exist_ok=True)
             fresh = target.with_name(f".{target.name}.part")
             with fresh.open("wb") as file:
-                each.write(file)
+                each.write(file, meter)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(target)
@@ -161,12 +165,12 @@ class _Member:
         """Bytes in the archive."""
         return len(self.header) + self.size_bytes + -self.size_bytes % _BLOCK
 
-    def write(self, file: BinaryIO) -> None:
+    def write(self, file: BinaryIO, meter: Meter) -> None:
         if self.stored is None:
             file.write(self.text or b"")
             return
         with self.stored.path.open("rb") as origin:
-            digests, size_bytes = write_hashed(blocks_of(origin), file, frozenset({"sha256"}))
+            digests, size_bytes = write_hashed(meter.measure(blocks_of(origin)), file, frozenset({"sha256"}))
         if (digests["sha256"].hex, size_bytes) != (self.stored.sha256, self.size_bytes):
             raise DigestMismatch(self.asset, "sha256", self.stored.sha256, digests["sha256"].hex, str(self.stored.path))
 

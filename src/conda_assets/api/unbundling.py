@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from conda_assets.api.bundle import MANIFEST, MANIFEST_BYTES, Contents, Object, Text, contents_of
-from conda_assets.api.copying import write_hashed
+from conda_assets.api.copying import Meter, write_hashed
 from conda_assets.digest import Digest
 from conda_assets.errors import BundleRefused, DigestMismatch, DiskFull, SpecInvalid, UsageError
+from conda_assets.events import Observer, nobody
 from conda_assets.settings import Settings
 from conda_assets.spec import load_texts
 from conda_assets.store import Store, open_stores
@@ -60,7 +61,7 @@ def take_in(
     environ: Mapping[str, str],
     *,
     accept: Callable[[Mapping[str, bytes]], None],
-    said: Callable[[str], None],
+    watch: Observer = nobody,
 ) -> Taken:
     """Bring a bundle's bytes into the store; its texts are given back, and nothing is written beside the store.
 
@@ -68,7 +69,6 @@ def take_in(
         source: the bundle as the user typed it.
         environ: what `${NAME}` in the bundle's specs is replaced from, for URLs without a hash.
         accept: sees the texts before any byte comes in, and raises where they cannot be used.
-        said: is told the assets of each file that comes in.
 
     Raises:
         BundleRefused: not a bundle, cut off, damaged in its structure, or hostile.
@@ -83,13 +83,14 @@ def take_in(
         accept(texts)
         urls, warnings = _urls(contents, texts, environ)
         came = known = size_bytes = 0
+        meter = Meter(path.name, contents.size_bytes, watch)
         for each in contents.objects:
             if _is_here(each, store, urls.get(each.sha256, ())):
                 _skip(members, each, source)
+                meter.skip(each.size_bytes)
                 known += 1
                 continue
-            said(", ".join(each.assets))
-            _take(members, each, store, urls.get(each.sha256, ()), source)
+            _take(members, each, store, urls.get(each.sha256, ()), source, meter)
             came += 1
             size_bytes += each.size_bytes
         for extra in members:
@@ -197,7 +198,7 @@ def _skip(members: Iterator[_Member], each: Object, source: str) -> None:
     _next(members, each.member, each.size_bytes, source)
 
 
-def _take(members: Iterator[_Member], each: Object, store: Store, urls: tuple[str, ...], source: str) -> None:
+def _take(members: Iterator[_Member], each: Object, store: Store, urls: tuple[str, ...], source: str, meter: Meter) -> None:
     member = _next(members, each.member, each.size_bytes, source)
     key = f"sha256-{each.sha256}"
     claim = store.claim(key)
@@ -208,7 +209,7 @@ def _take(members: Iterator[_Member], each: Object, store: Store, urls: tuple[st
         try:
             claim.discard()
             with claim.data.open("xb") as file:
-                digests, size_bytes = write_hashed(member.blocks, file, algorithms)
+                digests, size_bytes = write_hashed(meter.measure(member.blocks), file, algorithms)
             for wanted in (Digest("sha256", each.sha256), *each.hashes):
                 if (got := digests[wanted.algorithm]) != wanted:
                     raise DigestMismatch(", ".join(each.assets) or each.sha256, wanted.algorithm, wanted.hex, got.hex, source)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from conda_assets.api.sync import choose
 from conda_assets.api.unbundling import take_in
 from conda_assets.cli.call import Call, exit_status
 from conda_assets.cli.document import SCHEMA, report_document
-from conda_assets.errors import UsageError
+from conda_assets.errors import Interrupted, UsageError
 from conda_assets.model import Asset, Outcome, Report, Spec, State, Target, shown_size
 from conda_assets.plan import why_not
 from conda_assets.spec.exporters import aria2_text, metalink_text
@@ -66,8 +66,8 @@ def run_export(call: Call) -> int:
     is_tar = out.suffix.lower() == ".tar"
     with closing(open_stores(call.settings.stores)) as store:
         bundling = bundling_of(assets, _texts(call, spec), store)
-    talk = call.say if call.args.verbose else _silent
-    kept = (write_tar if is_tar else write_folder)(bundling, path, talk)
+    with _interruptible(call, "-o", call.args.output), call.drawing() as watch:
+        kept = (write_tar if is_tar else write_folder)(bundling, path, watch)
     contents = bundling.contents
     if call.json:
         totals = {"assets": len(assets), "objects": len(contents.objects), "size_bytes": contents.size_bytes, "kept_bytes": kept}
@@ -113,11 +113,11 @@ def _chosen(call: Call, spec: Spec) -> list[Asset]:
 def import_bundles(call: Call, sources: Sequence[str]) -> int:
     """Bytes into the store, each one hashed; the spec and its lock into this folder."""
     rows: list[dict[str, object]] = []
-    talk = call.say if call.args.verbose else _silent
     names: list[str] = []
     for source in sources:
         path = call.cwd / Path(os.path.expanduser(source))  # noqa: PTH111 - `~` of a text
-        taken = take_in(path, source, call.settings, call.environ, accept=partial(_check_texts, call.cwd), said=talk)
+        with _interruptible(call, *sources), call.drawing() as watch:
+            taken = take_in(path, source, call.settings, call.environ, accept=partial(_check_texts, call.cwd), watch=watch)
         names = [name for name in taken.texts if not name.endswith(".lock")]
         for warning in taken.warnings:
             call.say(f"Warning: {warning}")
@@ -169,8 +169,16 @@ def _write_texts(folder: Path, texts: Mapping[str, bytes]) -> None:
             raise UsageError(f"{path} cannot be written: {error.strerror}", "run the command in another folder") from error
 
 
-def _silent(_: str) -> None:
-    """Nobody asked to be told of each file."""
+@contextmanager
+def _interruptible(call: Call, *words: str) -> Iterator[None]:
+    """Say how to go on after Ctrl-C; files that are whole need not be copied again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        flags = {"-f": call.args.file or (), "--group": call.args.group, "--only": getattr(call.args, "only", ())}
+        typed = [word for flag, values in flags.items() for value in values for word in (flag, value)]
+        typed += ["--all-groups"] if getattr(call.args, "all_groups", False) else []
+        raise Interrupted(shlex.join([*call.program.split(), call.verb, *words, *typed])) from None
 
 
 def _words(row: Outcome) -> str:

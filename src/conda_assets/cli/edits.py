@@ -21,13 +21,23 @@ from conda_assets.spec.naming import name_for, names_many
 __all__ = ["diff", "finish", "run_add", "run_import", "run_remove", "the_file"]
 
 
+#: Flags that say something of one file.
+_OF_ONE = ("asset_name", "sha256", "hash", "size", "path", "env", "mirror")
+
+
 def run_add(call: Call) -> int:
-    """One more entry; nothing is fetched."""
-    fields = _fields(call)
-    check_entry(fields)
-    change = add_entries(the_file(call), [fields], call.cwd)
+    """More entries; nothing is fetched."""
+    urls: list[str] = call.args.url
+    if len(urls) > 1 and (flag := next((flag for flag in _OF_ONE if getattr(call.args, flag)), "")):
+        name = flag.removeprefix("asset_")
+        raise UsageError(f"--{name} is for one URL, and {len(urls)} are given", "add that one by itself")
+    entries = [_fields(call, url) for url in urls]
+    for fields in entries:
+        check_entry(fields)
+    change = add_entries(the_file(call), entries, call.cwd)
     sync = _next(call, change, "sync")
-    return finish(call, change, f"added to {change.source}; bring it with `{sync}`", added=1)
+    them = "it" if len(urls) == 1 else "them"
+    return finish(call, change, f"added to {change.source}; bring {them} with `{sync}`", added=len(urls))
 
 
 def run_remove(call: Call) -> int:
@@ -122,9 +132,8 @@ def diff(change: Change) -> str:
     return "\n".join(difflib.unified_diff(old, new, name, change.source, lineterm=""))
 
 
-def _fields(call: Call) -> Mapping[str, Value]:
+def _fields(call: Call, url: str) -> Mapping[str, Value]:
     args = call.args
-    url = str(args.url)
     fields: dict[str, Value] = {"url": url}
     if name := args.asset_name or name_for(url):
         fields["name"] = name

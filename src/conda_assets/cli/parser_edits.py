@@ -22,13 +22,13 @@ def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_verb(
         verbs,
         "add",
-        "add an asset to the file, all else in it kept; nothing is fetched",
+        "add assets to the file, all else in it kept; nothing is fetched",
         file=True,
         where=False,
         examples="examples:\n  conda assets add https://example.org/train.csv\n"
         "  conda assets add hf://org/repo/*.safetensors --env WEIGHTS --group train",
     )
-    parser.add_argument("url", metavar="URL", help="where it comes from")
+    parser.add_argument("url", nargs="+", metavar="URL", help="where it comes from; may be a folder or a pattern")
     entry = parser.add_argument_group("the entry")
     entry.add_argument("--name", dest="asset_name", metavar="NAME", help="what it is called (default: last part of the URL)")
     entry.add_argument("--sha256", metavar="HEX", help="what its bytes must be")
