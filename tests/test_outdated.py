@@ -138,6 +138,15 @@ def test_a_branch_that_moves_on_and_a_commit_that_is_gone(hub: Hub, lab: Lab) ->
     assert (state, because) == ("vanished", f"the locked revision {COMMIT} is gone")
 
 
+def test_what_was_placed_without_a_lock_knows_its_commit(hub: Hub, lab: Lab) -> None:
+    lab.write([{"name": "a", "url": hub.add("a.bin", BODY)}])
+    assert lab.call("sync", "-p", str(lab.prefix())).status == 0
+    linked = {"X-Repo-Commit": LATER, "X-Linked-Size": "15000", "X-Linked-Etag": f'"{hashlib.sha256(BODY).hexdigest()}"'}
+    hub._route("main", "a.bin", lambda request: (302, {**linked, "Location": "http://localhost:9/x"}, b""))
+    state, because = asked(lab, "-p", str(lab.prefix()), status=3)["a"]
+    assert (state, because) == ("moved", f"revision {COMMIT} is {LATER} now: the same bytes as far as is said")
+
+
 def test_a_folder_with_a_new_file_has_moved_and_one_that_lost_a_file_has_not_all_of_it(hub: Hub, lab: Lab) -> None:
     for name in ("one.bin", "two.bin"):
         hub.add(f"data/{name}", name.encode())

@@ -101,7 +101,8 @@ def _before(asset: Asset, lock: Lock | None, placed: Mapping[str, Placed]) -> tu
 def _of_line(line: Placed) -> Entry:
     want = parse_digest(line.want) if line.want else None
     other = want if want and want.algorithm != "sha256" else None
-    return Entry(line.name, size_bytes=line.size_bytes, sha256=Digest("sha256", line.sha256), other=other)
+    sha256 = Digest("sha256", line.sha256)
+    return Entry(line.name, revision=line.revision, size_bytes=line.size_bytes, sha256=sha256, other=other)
 
 
 def _ask_all(
