@@ -26,7 +26,7 @@ from conda_assets.model import Asset, Locked, Outcome, Plan, Report, Spec, State
 from conda_assets.plan import Choice, Disk, make_plan, url_key, why_not
 from conda_assets.receipt import read_receipt
 from conda_assets.settings import Settings
-from conda_assets.sources import probe
+from conda_assets.sources import is_local, probe
 from conda_assets.store import Store, open_stores
 from conda_assets.web.credentials import netrc_warning
 
@@ -190,7 +190,7 @@ class _Sync:
             check_vouched(asset, locked)
             return locked
 
-        local = all(url.startswith("file:") for want in wants for asset in want.assets for url in asset.urls)
+        local = all(is_local(url) for want in wants for asset in want.assets for url in asset.urls)
         if said := netrc_warning(self._environ):
             self._watch(Noted(said, "warning"))
         limits = Limits(connections=self._settings.connections, jobs=self._settings.jobs)

@@ -49,6 +49,7 @@ class Item:
     vouched_by: str = ""
     refused: set[str] = field(default_factory=set)
     tries: int = 0
+    changes: int = 0
     earlier_bytes: int = 0
     job_bytes: int = 0
     reserved_bytes: int = 0
@@ -105,8 +106,8 @@ class Item:
 
         The asset's own and not where it led: each new connection is led afresh, so expiring links heal.
         """
-        if urlsplit(locked.url).scheme == "file":
-            return (locked.url,)
+        if urlsplit(_first(locked)).scheme == "file":
+            return (locked.final_url,)
         rest = () if self.alone or locked.alone else (url for url in self._all() if url != locked.url and _can_be_asked(url))
         return tuple(dict.fromkeys((_first(locked), *rest)))
 

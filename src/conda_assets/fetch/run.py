@@ -256,10 +256,12 @@ class _Run:
             yield from self._blame(item, error)
             return
         item.tries += 1
+        # A file that changes all the time brings bytes each time.
+        item.changes += isinstance(error, UpstreamChanged)
         asked = error.retry_after_s if isinstance(error, NetworkFailed) else 0.0
         # A link that has ended is refused; the publisher, who is asked again, gives another one.
         worth = error.retryable or (ended and item.tries == 1)
-        if not worth or item.tries >= self._limits.tries or asked > _LONGEST_WAIT_S:
+        if not worth or max(item.tries, item.changes) >= self._limits.tries or asked > _LONGEST_WAIT_S:
             if isinstance(error, AssetFailed) and asked_url and item.without(asked_url):
                 self._watch(Noted(f"{_named(error, item.asset.name).message}; trying the next mirror", "warning"))
                 self._park(item, 0.0)

@@ -14,14 +14,15 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urldefrag, urlsplit
 
-from conda_assets.errors import FileMissing, NoSource
-from conda_assets.model import Asset, Locked
+from conda_assets.errors import FileMissing, NoSource, NotThere
+from conda_assets.model import Asset, Fresh, Locked, path_of_url
 from conda_assets.settings import Network
+from conda_assets.web.failures import of_status
 from conda_assets.web.reach import origin_of
 
-__all__ = ["Source", "expand", "is_pattern", "probe", "read_text", "vouch"]
+__all__ = ["Source", "expand", "is_local", "is_pattern", "probe", "read_description", "read_text", "vouch"]
 
 # scheme → module below; imported when an asset of that scheme is asked for.
 _OURS = {
@@ -37,6 +38,8 @@ _OURS = {
     "s3": "s3",
     "sftp": "ftp",
 }
+# What such a file describes is meant, not the file; behind any of the schemes.
+_DESCRIPTIONS = {".meta4": "metalinked", ".metalink": "metalinked"}
 
 
 class Source(Protocol):
@@ -115,6 +118,32 @@ def expand(asset: Asset, network: Network) -> tuple[tuple[str, str], ...]:
     return _source(asset, asset.url).expand(asset, asset.url, network)
 
 
+def read_description(asset: Asset, url: str, network: Network, most_bytes: int) -> bytes:
+    """The content of a Metalink or a torrent, from wherever it is.
+
+    Raises:
+        NoSource: a scheme that this version cannot fetch.
+        AssetFailed: it is not to be had, or larger than that.
+    """
+    from conda_assets.sources.asking import ask
+
+    url = urldefrag(url).url
+    if urlsplit(url).scheme == "file":
+        try:
+            with path_of_url(url).open("rb") as file:
+                return file.read(most_bytes)
+        except OSError as error:
+            raise NotThere(asset.name, f"{path_of_url(url)} cannot be read: {error.strerror}") from error
+    if urlsplit(url).scheme in ("ftp", "sftp"):
+        raise NoSource(asset.name, f"this version cannot read a description of files by `{urlsplit(url).scheme}:`, only files")
+    said = _of_scheme(asset, url).probe(replace(asset, digest=None, size_bytes=None), url, network)
+    fresh = said.fresh() if said.fresh else Fresh(url, tuple(asset.headers.items()))
+    answer = ask(asset.name, fresh.url, network, secret=dict(fresh.headers), most_bytes=most_bytes)
+    if answer.status != 200:
+        raise of_status(asset.name, answer.status, answer.shown)
+    return answer.body
+
+
 def read_text(url: str, network: Network) -> str:
     """The text of a small file on the web, an `environment.yml`.
 
@@ -128,7 +157,27 @@ def read_text(url: str, network: Network) -> str:
     return http.read_text(url, network)
 
 
+def is_local(url: str) -> bool:
+    """The bytes of that URL are on this machine."""
+    return urlsplit(url).scheme.lower() == "file" and _described_by(url) is None
+
+
+def _described_by(url: str) -> str | None:
+    """The module that reads what the URL leads to, where that is a description of files."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() == "magnet":
+        return None
+    return next((module for end, module in _DESCRIPTIONS.items() if parts.path.lower().endswith(end)), None)
+
+
 def _source(asset: Asset, url: str) -> Source:
+    described = _described_by(url)
+    if described is not None:
+        return cast("Source", import_module(f"conda_assets.sources.{described}"))
+    return _of_scheme(asset, url)
+
+
+def _of_scheme(asset: Asset, url: str) -> Source:
     scheme = urlsplit(url).scheme.lower()
     if scheme in _OURS:
         return cast("Source", import_module(f"conda_assets.sources.{_OURS[scheme]}"))

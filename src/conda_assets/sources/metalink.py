@@ -8,7 +8,11 @@
       </file>
     </metalink>
 
-Source: RFC 5854, RFC 6249. A document type is refused, and with it every entity: nothing can grow while it is read.
+Its forerunner Metalink 3 says the same with `files`, `verification` and `resources` in between, and `preference` (the higher
+the better) for `priority` (the lower the better).
+
+Source: RFC 5854, RFC 6249; http://www.metalinker.org/Metalink_3.0_Spec.pdf. A document type is refused, and with it every
+entity: nothing can grow while it is read.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from conda_assets.digest import ALGORITHMS, Digest
 __all__ = ["MEDIA_TYPE", "Entry", "of_name", "read_metalink"]
 
 MEDIA_TYPE = "application/metalink4+xml"
-_SPACE = "urn:ietf:params:xml:ns:metalink "
-_TYPES = {"sha-256": "sha256", "sha-512": "sha512", "sha-1": "sha1", "md5": "md5"}
+_SPACES = ("urn:ietf:params:xml:ns:metalink ", "http://www.metalinker.org/ ")
+# What Metalink 3 has around the same things.
+_AROUND = frozenset({"files", "verification", "resources"})
+_TYPES = {"sha256": "sha256", "sha512": "sha512", "sha1": "sha1", "md5": "md5"}
 _MOST_FILES = 10_000
 _MOST_MIRRORS = 32
 # RFC 5854, 4.2.16.1: those without one come last.
@@ -43,7 +49,7 @@ def read_metalink(text: bytes) -> tuple[Entry, ...]:
     """The files that it describes, in its order.
 
     Raises:
-        ValueError: it is no Metalink 4.
+        ValueError: it is no Metalink.
     """
     reader = _Reader()
     try:
@@ -51,7 +57,7 @@ def read_metalink(text: bytes) -> tuple[Entry, ...]:
     except expat.ExpatError as error:
         raise ValueError("it is not XML") from error
     if not reader.is_metalink:
-        raise ValueError("it is XML, but no Metalink 4")
+        raise ValueError("it is XML, but no Metalink")
     return tuple(reader.entries)
 
 
@@ -66,7 +72,7 @@ class _Reader:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.is_metalink = False
-        self._path: list[str] = []
+        self._tags: list[str] = []
         self._text: list[str] = []
         self._said: dict[str, str] = {}
         self._begin()
@@ -84,17 +90,20 @@ class _Reader:
         self._urls: list[tuple[int, str]] = []
 
     def _start(self, tag: str, said: dict[str, str]) -> None:
-        self._path.append(tag.removeprefix(_SPACE))
+        space, _, word = tag.rpartition(" ")
+        self._tags.append(word)
         self._text.clear()
         self._said = said
-        if self._path == ["metalink"] and tag.startswith(_SPACE):
+        if self._path == ["metalink"] and f"{space} " in _SPACES:
             self.is_metalink = True
-        elif self._path == ["metalink", "file"]:
+        elif word not in _AROUND and self._path == ["metalink", "file"]:
             self._begin(said.get("name", ""))
 
     def _end(self, tag: str) -> None:
         path, text = self._path, "".join(self._text).strip()
-        if path == ["metalink", "file"]:
+        if self._tags[-1] in _AROUND:
+            pass
+        elif path == ["metalink", "file"]:
             if len(self.entries) >= _MOST_FILES:
                 raise ValueError(f"it has more than {_MOST_FILES} files")
             urls = tuple(dict.fromkeys(url for _, url in sorted(self._urls, key=lambda each: each[0])))
@@ -102,18 +111,28 @@ class _Reader:
         elif path[:-1] == ["metalink", "file"]:
             self._take(path[-1], text)
         self._text.clear()
-        path.pop()
+        self._tags.pop()
+
+    @property
+    def _path(self) -> list[str]:
+        return [tag for tag in self._tags if tag not in _AROUND]
 
     def _take(self, tag: str, text: str) -> None:
         """Take in what stands directly in a file; the hashes of pieces stand deeper."""
         if tag == "size" and text.isascii() and text.isdigit():
             self._size = int(text)
-        elif tag == "hash" and (algorithm := _TYPES.get(self._said.get("type", "").lower())):
+        elif tag == "hash" and (algorithm := _TYPES.get(self._said.get("type", "").lower().replace("-", ""))):
             if len(text) == ALGORITHMS[algorithm] and not set(text.lower()) - set("0123456789abcdef"):
                 self._digests.append(Digest(algorithm, text.lower()))
         elif tag == "url" and text.startswith(("https://", "http://")):
-            rank = self._said.get("priority", "")
-            self._urls.append((int(rank) if rank.isascii() and rank.isdigit() and len(rank) < 7 else _NO_PRIORITY, text))
+            rank, liked = _number(self._said.get("priority", "")), _number(self._said.get("preference", ""))
+            if rank is None and liked is not None:
+                rank = _NO_PRIORITY - 1 - liked
+            self._urls.append((_NO_PRIORITY if rank is None else rank, text))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
 def _refuse(*unused: object) -> None:
