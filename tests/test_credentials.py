@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 import time
 import traceback
 from contextlib import closing
@@ -107,6 +108,28 @@ def test_headers_reach_every_part_of_a_guarded_file(lab: Lab, settings: Settings
         assert row.state is State.FETCHED, row.because
         assert shown_to(server.requests, "127.0.0.1") == server.requests
         assert CANARY not in repr((lab.seen, row))
+
+
+def test_a_broker_is_there_when_it_is_needed_and_gone_with_the_run(lab: Lab, settings: Settings) -> None:
+    content = Virtual(8 * MIB)
+    before, during = threading.active_count(), set()
+
+    def look(event: Event) -> None:
+        during.update(thread.name for thread in threading.enumerate())
+
+    with Server(rate=2_000_000 if settings.aria2c != "none" else None, link=16_000_000) as server:
+        plain = {"name": "plain", "url": server.add("/plain.bin", Virtual(2 * MIB)), "sha256": Virtual(2 * MIB).sha256}
+        url = server.add("/w.bin", content, needs=("X-Api-Key", CANARY))
+        for entry, brokers in ((plain, set()), ({"name": "w", "url": url, "headers": HEADERS}, {"broker"})):
+            lab.write([entry])
+            during.clear()
+            (row,) = api.sync(lab.spec(), lab.target(), settings, watch=look).outcomes
+            assert row.state is State.FETCHED, row.because
+            assert during & {"broker"} == (brokers if settings.aria2c != "none" else set())
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before, [thread.name for thread in threading.enumerate()]
 
 
 def test_a_mirror_beside_a_guarded_file_is_shown_nothing(lab: Lab, settings: Settings) -> None:

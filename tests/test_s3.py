@@ -9,13 +9,15 @@ import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import botocore.session
 import pytest
 import requests
+from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from conda_assets import sources
@@ -44,7 +46,8 @@ def moto() -> Iterator[tuple[str, Any]]:
     endpoint = f"http://{host}:{port}"
     session = botocore.session.Session()
     session.set_credentials(KEY_ID, SECRET)
-    client = session.create_client("s3", region_name="us-east-1", endpoint_url=endpoint)
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    client = session.create_client("s3", region_name="us-east-1", endpoint_url=endpoint, config=config)
     client.create_bucket(Bucket="lab-data")
     client.put_bucket_versioning(Bucket="lab-data", VersioningConfiguration={"Status": "Enabled"})
     for key in ("models/w.bin", "models/sub/a b+c%.bin", "models/ü#?&.bin"):
@@ -113,6 +116,21 @@ def test_an_object_is_described_and_pinned_to_its_version(moto: tuple[str, Any])
     assert requests.get(link.url, timeout=10).content == BODY
     assert probe(locked.pinned_url).size_bytes == len(BODY)
     assert probe("s3://lab-data/models/w.bin").size_bytes == len(b"newer")
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("key", ["models/w.bin", "models/ü#?&.bin", "models/sub/a b+c%.bin"])
+def test_a_signature_is_the_one_that_botocore_itself_makes(
+    moto: tuple[str, Any], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime.now(timezone.utc)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *unused, **given: moment)
+    locked = probe(f"s3://lab-data/{quote(key)}")
+    assert locked.fresh is not None
+    params = {"Bucket": "lab-data", "Key": key, "VersionId": locked.revision}
+    theirs, ours = moto[1].generate_presigned_url("get_object", params, ExpiresIn=3600), locked.fresh().url
+    assert parse_qs(urlsplit(ours).query)["X-Amz-Signature"] == parse_qs(urlsplit(theirs).query)["X-Amz-Signature"]
+    assert urlsplit(ours).path == urlsplit(theirs).path
 
 
 @pytest.mark.usefixtures("keys")

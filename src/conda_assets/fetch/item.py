@@ -25,9 +25,9 @@ _BYTES_PER_CONNECTION = 1 << 20
 _FEW = 4
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Item:
-    """Mutable, owned by the driving thread; worker threads only run its futures."""
+    """Mutable, owned by the driving thread; worker threads only run its futures. Has no repr: its URLs may hold secrets."""
 
     want: Want
     connections: int

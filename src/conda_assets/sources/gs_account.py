@@ -96,19 +96,23 @@ def account(asset: str, environ: Mapping[str, str], network: Network) -> Account
         sorted((name, value) for name, value in environ.items() if name.startswith(("GOOGLE_", "CLOUDSDK_")) or name == "HOME")
     )
     try:
-        return _found(said, network, os.getpid())
+        return _found(said, network, is_named(environ), os.getpid())
     except DefaultCredentialsError as error:
-        if is_named(environ):
-            raise _refused(asset, error) from error
-        return None
+        raise _refused(asset, error) from error
 
 
 @lru_cache(maxsize=8)
-def _found(said: tuple[tuple[str, str], ...], network: Network, process: int) -> Account:
-    """Kept for as long as the environment says the same: a token costs a request."""
+def _found(said: tuple[tuple[str, str], ...], network: Network, named: bool, process: int) -> Account | None:
+    """Kept for as long as the environment says the same: a token costs a request, and to find no machine of Google's 9 s."""
     import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
 
-    credentials, _ = google.auth.default(scopes=[_SCOPE])
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    except DefaultCredentialsError:
+        if named:
+            raise
+        return None
     return Account(credentials, network)
 
 
