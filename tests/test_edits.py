@@ -54,6 +54,8 @@ def test_several_urls_are_several_entries(lab: Lab) -> None:
     assert lab.call("add", "https://example.org/c.bin", "https://example.org/d.bin", "--group", "g", "-q").status == 0
     new = b"".join(b"    - url: https://example.org/%s.bin\r\n      groups: [g]\r\n" % name for name in (b"c", b"d"))
     assert lab.file.read_bytes() == TEXT.replace(b"variables", new + b"variables")
+    assert lab.call("add", "https://example.org/1/g", "https://example.org/2/g").status == 0
+    assert b"      path: 2/g\r\n" in lab.file.read_bytes(), "told apart by their folders"
     said = lab.call("add", "https://example.org/e.bin", "https://example.org/f.bin", "--name", "x")
     assert (said.status, "--name is for one URL, and 2 are given" in said.err) == (2, True)
 

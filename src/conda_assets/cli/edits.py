@@ -16,6 +16,7 @@ from conda_assets.cli.call import Call
 from conda_assets.cli.document import SCHEMA
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.spec.entry import Value
+from conda_assets.spec.importers import unique
 from conda_assets.spec.naming import name_for, names_many
 
 __all__ = ["diff", "finish", "run_add", "run_import", "run_remove", "the_file"]
@@ -31,7 +32,8 @@ def run_add(call: Call) -> int:
     if len(urls) > 1 and (flag := next((flag for flag in _OF_ONE if getattr(call.args, flag)), "")):
         name = flag.removeprefix("asset_")
         raise UsageError(f"--{name} is for one URL, and {len(urls)} are given", "add that one by itself")
-    entries = [_fields(call, url) for url in urls]
+    entries: Sequence[Mapping[str, Value]] = [_fields(call, url) for url in urls]
+    entries = unique(entries, ()) if len(urls) > 1 else entries
     for fields in entries:
         check_entry(fields)
     change = add_entries(the_file(call), entries, call.cwd)
