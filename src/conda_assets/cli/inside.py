@@ -27,10 +27,6 @@ from conda_assets.errors import AssetsError, Hint, Interrupted
 from conda_assets.model import Asset, Health, LinkMode, Outcome, Placed, Report, Spec, Target, shown_url
 from conda_assets.receipt import read_receipt
 from conda_assets.settings import Settings, load
-from conda_assets.spec.edit import put
-from conda_assets.spec.events import Unreadable
-from conda_assets.spec.fields import FIELDS
-from conda_assets.spec.lines import Uneditable
 from conda_assets.terminal import drawing, plan_text, report_text, say, width_of
 
 __all__ = ["Verdict", "add_section", "check", "copy_for_conda", "examine", "mend", "show_plan", "sync_after", "to_mend"]
@@ -78,7 +74,12 @@ def copy_for_conda(text: str) -> str:
 
 def add_section(text: str, prefix: str, *, as_json: bool) -> str:
     """What conda exports of an environment, with the assets that stand in it; the text itself where there are none."""
+    # 20 ms that no other command of conda has a use for.
     from conda_assets.api.listing import entries_of
+    from conda_assets.spec.edit import put
+    from conda_assets.spec.events import Unreadable
+    from conda_assets.spec.fields import FIELDS
+    from conda_assets.spec.lines import Uneditable
 
     try:
         entries = entries_of(tuple(read_receipt(Path(prefix)).values()))
