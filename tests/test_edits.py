@@ -50,6 +50,12 @@ def test_a_url_without_more_is_one_line(lab: Lab) -> None:
     assert lab.file.read_bytes() == TEXT.replace(b"variables", b"    - https://example.org/c.bin\r\nvariables")
 
 
+def test_a_lock_is_told_of(lab: Lab) -> None:
+    (lab.folder / "environment.assets.lock").write_text("version: 1\nassets: []\n")
+    said = lab.call("add", "https://example.org/c.bin")
+    assert said.err.endswith(", and take the change into the lock with `conda-assets lock -f environment.yml`\n")
+
+
 def test_several_urls_are_several_entries(lab: Lab) -> None:
     assert lab.call("add", "https://example.org/c.bin", "https://example.org/d.bin", "--group", "g", "-q").status == 0
     new = b"".join(b"    - url: https://example.org/%s.bin\r\n      groups: [g]\r\n" % name for name in (b"c", b"d"))

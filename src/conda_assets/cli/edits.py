@@ -17,6 +17,7 @@ from conda_assets.cli.document import SCHEMA
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.spec.entry import Value
 from conda_assets.spec.importers import unique
+from conda_assets.spec.lockfile import lock_path
 from conda_assets.spec.naming import name_for, names_many
 
 __all__ = ["diff", "finish", "run_add", "run_import", "run_remove", "the_file"]
@@ -115,6 +116,8 @@ def finish(call: Call, change: Change, said: str, *, notes: Sequence[str] = (), 
     dry = bool(call.args.dry_run)
     if not dry and change.changes:
         save(change)
+    if lock_path(change.path).is_file():
+        said += f", and take the change into the lock with `{_next(call, change, 'lock')}`"
     if call.json:
         success = not counts.get("left_out")
         document: dict[str, object] = {"schema": SCHEMA, "success": success, "command": call.verb, "file": change.source}
