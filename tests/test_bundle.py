@@ -315,7 +315,9 @@ def test_a_header_of_gigabytes_is_not_read(made: Path, far: Lab, tmp_path: Path)
     assert "is refused" in said.err
 
 
-@pytest.mark.parametrize("name", ["objects/" + SHA, "spec/environment.yml", "conda-assets-bundle.json"])
+@pytest.mark.parametrize(
+    "name", ["objects/" + SHA, "spec/environment.yml", "conda-assets-bundle.json"], ids=["bytes", "spec", "list"]
+)
 def test_a_link_in_a_folder_is_not_followed(made: Path, far: Lab, tmp_path: Path, name: str) -> None:
     shutil.copytree(made / "b", tmp_path / "b")
     path = tmp_path / "b" / name
