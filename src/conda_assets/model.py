@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from conda_assets.digest import Digest
     from conda_assets.errors import AssetsError
+    from conda_assets.torrent import Swarm
 
 __all__ = [
     "ENGINES",
@@ -219,7 +220,7 @@ class Locked:
     the file`). `revision`: what pins it there (a commit, a version's DOI), and `pinned_url` is the same URL with
     that in it, for the lock. `also_at`: further URLs that the publisher names.
     `fresh`: asked before each connection where URLs expire or want credentials; then `final_url` is only shown, never fetched.
-    `alone`: no mirror beside it while this one serves.
+    `alone`: no mirror beside it while this one serves. `swarm`: whom it comes from where that is no server.
     `most_requests`: how many the publisher likes to be asked for one file, None where that does not matter.
     """
 
@@ -239,6 +240,7 @@ class Locked:
     fresh: Callable[[], Fresh] | None = field(default=None, repr=False, compare=False)
     most_requests: int | None = None
     alone: bool = False
+    swarm: Swarm | None = field(default=None, repr=False)
 
     @property
     def promise(self) -> Digest | None:

@@ -95,10 +95,11 @@ class Item:
             # A mirror has an ETag of its own.
             etag=locked.etag if len(urls) == 1 else None,
             modified=locked.modified if len(urls) == 1 else None,
-            fresh={url: lead for url in urls if (lead := self._lead(locked, url)) is not None},
+            fresh={} if locked.swarm else {url: lead for url in urls if (lead := self._lead(locked, url)) is not None},
             connections=self.share,
             checked=self.wanted is not None,
             most_requests=locked.most_requests,
+            swarm=locked.swarm,
         )
 
     def _sources(self, locked: Locked) -> tuple[str, ...]:

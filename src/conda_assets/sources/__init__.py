@@ -34,12 +34,13 @@ _OURS = {
     "hf": "hf",
     "http": "http",
     "https": "http",
+    "magnet": "torrent",
     "oci": "oci",
     "s3": "s3",
     "sftp": "ftp",
 }
 # What such a file describes is meant, not the file; behind any of the schemes.
-_DESCRIPTIONS = {".meta4": "metalinked", ".metalink": "metalinked"}
+_DESCRIPTIONS = {".meta4": "metalinked", ".metalink": "metalinked", ".torrent": "torrent"}
 
 
 class Source(Protocol):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from conda_assets.errors import AssetsError
 from conda_assets.model import Fresh
+from conda_assets.torrent import Swarm
 
 __all__ = ["Job", "Tiding", "Transport"]
 
@@ -28,6 +29,7 @@ class Job:
     connection, from the start.
     `etag`: strong one to pin the file with, or None. `modified`: Last-Modified as sent, the pin where there is no ETag.
     `most_requests`: how many the server likes to get for the whole file, None where that does not matter.
+    `swarm`: whom to ask in place of `urls`, which are then only shown.
     `checked`: the caller compares the result with a digest, so bytes may be kept on circumstantial evidence after a kill.
     """
 
@@ -42,6 +44,7 @@ class Job:
     connections: int = 16
     most_requests: int | None = None
     checked: bool = False
+    swarm: Swarm | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from conda_assets.errors import (
     UpstreamChanged,
 )
 from conda_assets.settings import Network
-from conda_assets.transport import Job, Tiding, orders
+from conda_assets.transport import Job, Tiding, bittorrent, orders
 from conda_assets.transport.broker import Broker, Route
 from conda_assets.transport.daemon import Daemon
 from conda_assets.transport.failures import of_complaints, of_disk, shown_source
@@ -133,7 +133,13 @@ class Aria2:
     def _hand_over(self) -> list[Tiding]:
         jobs, self._queued = self._queued, []
         tidings, ready = [], []
+        # aria2 takes a torrent once: its files come one after the other.
+        busy = {live.job.swarm.info_hash for live in self._live.values() if live.job.swarm}
         for job in jobs:
+            if job.swarm is not None and job.swarm.info_hash in busy:
+                self._queued.append(job)
+                continue
+            busy |= {job.swarm.info_hash} if job.swarm else set()
             try:
                 made = self._prepare(job)
             except EngineFailed:
@@ -150,6 +156,8 @@ class Aria2:
 
     def _prepare(self, job: Job) -> Tiding | tuple[Live, Call]:
         """What there is to do for a job, after a look at what an earlier run left."""
+        if job.swarm is not None:
+            return self._prepare_swarm(job)
         partial, pin = Partial(job.into), pin_of(job)
         if any(url.startswith("sftp:") for url in job.urls) and not self._has("SFTP"):
             raise NoSource(
@@ -175,6 +183,30 @@ class Aria2:
         except OSError as error:
             raise of_disk(job, error) from error
         return live, call
+
+    def _prepare_swarm(self, job: Job) -> tuple[Live, Call]:
+        if not self._has("BitTorrent"):
+            raise NoSource(job.id, f"{self.name} was built without BitTorrent", "`conda install -c conda-forge aria2` brings one")
+        try:
+            job.into.parent.stat()
+            call = bittorrent.first_order(job, self._network, orders.proxy_options((), self._network, direct=[]))
+        except OSError as error:
+            raise of_disk(job, error) from error
+        return Live(job, "", Partial(job.into), 0, plain=True, metadata=call.method == "addUri"), call
+
+    def _swarm_ended(self, live: Live) -> Tiding | None:
+        """Go on with the file when its torrent has come; None when the file is in its place."""
+        try:
+            if live.metadata:
+                call = bittorrent.second_order(live.job, self._network, orders.proxy_options((), self._network, direct=[]))
+                live.metadata, live.row = False, None
+                return next(iter(self._add([(live, call)])), live.tiding())
+            bittorrent.take(live.job)
+        except AssetsError as error:
+            return live.tiding(error=error)
+        except OSError as error:
+            return live.tiding(error=of_disk(live.job, error))
+        return None
 
     def _add(self, ready: Sequence[tuple[Live, Call]]) -> list[Tiding]:
         daemon, tidings = self._running(), []
@@ -270,6 +302,8 @@ class Aria2:
     def _ended(self, live: Live, row: Row) -> Tiding:
         self._drop(live)
         if row.status == "complete":
+            if live.job.swarm and (tiding := self._swarm_ended(live)) is not None:
+                return tiding
             error = _unfinished(live)
             if error is None:
                 live.keep(complete=True)

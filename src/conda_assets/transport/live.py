@@ -83,6 +83,7 @@ class Live:
     """A job that aria2 has. `before_bytes`: what an earlier run left; `plain`: asked without pipelining.
 
     `routes`: what stands in for some of the job's URLs. `said_bytes`: how much aria2c had said before it got the job.
+    `metadata`: what comes is a magnet link's torrent, not yet the file.
     """
 
     job: Job
@@ -92,6 +93,7 @@ class Live:
     plain: bool
     routes: Mapping[str, Route] = field(default_factory=dict)
     said_bytes: int = 0
+    metadata: bool = False
     row: Row | None = None
     moved_at: float = field(default_factory=time.monotonic)
     _kept_bits: bytes = b""
@@ -132,6 +134,20 @@ class Live:
         if row is None:
             return Tiding(self.job.id, self.before_bytes, size_bytes, 0, 0, 0.0, 0, done, error)
         front = 0
+        # What a torrent brings is elsewhere until it is whole, and its pieces are those of all its files.
+        if self.job.swarm:
+            done_bytes = size_bytes if done and size_bytes else min(row.done_bytes, size_bytes or row.done_bytes)
+            return Tiding(
+                id=self.job.id,
+                done_bytes=done_bytes,
+                size_bytes=size_bytes,
+                front_bytes=done_bytes if done else 0,
+                fetched_bytes=done_bytes,
+                bytes_per_s=0.0 if done or error else row.bytes_per_s,
+                connections=0 if done or error else row.connections,
+                done=done,
+                error=error,
+            )
         if size_bytes and row.piece_bytes and pieces.is_sound(row.bits, size_bytes, row.piece_bytes):
             front = pieces.front_bytes(row.bits, size_bytes, row.piece_bytes)
         return Tiding(

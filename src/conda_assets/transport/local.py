@@ -198,7 +198,7 @@ class ByScheme:
 
 def is_local(job: Job) -> bool:
     """The job's bytes are on this machine."""
-    return urlsplit(job.urls[0]).scheme.lower() == "file"
+    return job.swarm is None and urlsplit(job.urls[0]).scheme.lower() == "file"
 
 
 def _write_all(target: int, block: bytes) -> int:

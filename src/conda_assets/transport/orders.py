@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from conda_assets.errors import AssetFailed, EngineFailed
 from conda_assets.settings import Network
-from conda_assets.transport import Job
+from conda_assets.transport import Job, bittorrent
 from conda_assets.transport.logins import login_options
 from conda_assets.transport.pieces import piece_bytes_for
 from conda_assets.transport.rpc import Call
@@ -55,9 +55,8 @@ def conf(network: Network, *, scratch: Path, limit_rate: int | None, files_at_on
         "no-netrc": "true",
         "follow-metalink": "false",
         "follow-torrent": "false",
-        "enable-dht": "false",
-        "enable-dht6": "false",
         "bt-enable-lpd": "false",
+        **bittorrent.conf(scratch),
         "remote-time": "false",
         "auto-file-renaming": "false",
         "allow-overwrite": "true",
@@ -124,7 +123,7 @@ def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain
         "always-resume": "false" if whole else "true",
         # aria2's own way is to ask a proxy for plain http with GET, one connection a request.
         "proxy-method": "tunnel" if network.admit else "get",
-        **_proxies((*job.urls, *urls), network, direct=[] if network.admit else _hosts(set(urls) - set(job.urls))),
+        **proxy_options((*job.urls, *urls), network, direct=[] if network.admit else _hosts(set(urls) - set(job.urls))),
     }
     options.update(login_options(job))
     if pin := _pin(job):
@@ -172,7 +171,7 @@ def _hosts(urls: Iterable[str]) -> list[str]:
     return [urlsplit(url).hostname or "" for url in urls]
 
 
-def _proxies(urls: Sequence[str], network: Network, direct: list[str]) -> dict[str, object]:
+def proxy_options(urls: Sequence[str], network: Network, direct: list[str]) -> dict[str, object]:
     """The proxy of each scheme, and the hosts to be reached directly; never what aria2 would find by itself."""
     options: dict[str, object] = {"all-proxy": "", "http-proxy": "", "https-proxy": "", "ftp-proxy": "", "no-proxy": ""}
     for url in urls:

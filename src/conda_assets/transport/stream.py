@@ -155,8 +155,9 @@ class Stream:
 
     def _from(self, url: str, partial: Partial, descriptor: int) -> None:
         scheme = urlsplit(url).scheme.lower()
-        if scheme not in ("http", "https") and url not in self.job.fresh:
-            raise NoSource(self.job.id, f"`{scheme}:` needs aria2c, and there is none", "`conda install -c conda-forge aria2`")
+        if self.job.swarm or (scheme not in ("http", "https") and url not in self.job.fresh):
+            what = "a torrent" if self.job.swarm else f"`{scheme}:`"
+            raise NoSource(self.job.id, f"{what} needs aria2c, and there is none", "`conda install -c conda-forge aria2`")
         lead = Lead(self.job.fresh.get(url, lambda: Fresh(url)))
         while True:
             before = self._at
