@@ -175,6 +175,27 @@ def test_a_prefix_and_a_glob_name_their_objects() -> None:
 
 
 @pytest.mark.usefixtures("keys")
+def test_a_prefix_is_locked_and_synced_as_a_folder(moto: tuple[str, Any], tmp_path: Path) -> None:
+    contents = {f"part-{number}.bin": Virtual(1000 + number).read(0, 1000 + number) for number in range(12)}
+    for name, content in contents.items():
+        moto[1].put_object(Bucket="lab-data", Key=f"set/{name}", Body=content, ChecksumAlgorithm="SHA256")
+    lab = Lab(tmp_path)
+    lab.write([{"name": "set", "url": "s3://lab-data/set/", "path": "set"}])
+    prefix = str(lab.prefix())
+    said = lab.run("lock", "--json")
+    assert said.status == 0, said.out + said.err
+    lock = (lab.folder / "environment.assets.lock").read_text()
+    assert hashlib.sha256(contents["part-3.bin"]).hexdigest() in lock
+    assert "versionId" in lock
+    assert SECRET not in lock + said.out + said.err
+    assert "X-Amz" not in lock + said.out + said.err
+    moto[1].put_object(Bucket="lab-data", Key="set/part-3.bin", Body=b"newer")
+    said = lab.run("sync", "--json", "-p", prefix)
+    assert said.status == 0, said.out + said.err
+    assert {name: lab.placed(f"set/{name}").read_bytes() for name in contents} == contents, "as locked, not as it is today"
+
+
+@pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize(
     ("url", "said", "fix"),
     [
