@@ -61,13 +61,18 @@ class Bucket:
             return 206, {**headers, "Content-Range": f"bytes {first}-{last}/{len(content)}"}, content[first : last + 1]
         return 200, headers, content
 
+    def _item(self, name: str) -> dict[str, str]:
+        content = self.keys.get(name, b"")
+        md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+        return {"name": name, "generation": GENERATION, "size": str(len(content)), "md5Hash": md5}
+
     def _list(self, request: Request) -> Answer:
         said = {name: values[0] for name, values in parse_qs(request.query, keep_blank_values=True).items()}
         known = sorted(self.keys if self.listed is None else self.listed)
         names = [name for name in known if name.startswith(said["prefix"])]
         at = int(said.get("pageToken", "0"))
         page: dict[str, object] = {}
-        if rows := [{"name": name, "generation": GENERATION} for name in names[at : at + self.page]]:
+        if rows := [self._item(name) for name in names[at : at + self.page]]:
             page["items"] = rows
         if at + self.page < len(names):
             page["nextPageToken"] = str(at + self.page)
@@ -95,5 +100,5 @@ def publish(world: World) -> Publisher:
         glob=bucket.url("data/part-*.bin"),
         hostile=hostile,
         digest=Digest("md5", hashlib.md5(BODY, usedforsecurity=False).hexdigest()),
-        vouched_by="its server (x-goog-hash)",
+        vouched_by="Google Cloud Storage",
     )

@@ -192,6 +192,26 @@ def test_what_is_stored_compressed_is_taken_as_it_comes(world: World) -> None:
     assert (locked.size_bytes, locked.digest, locked.resumable, locked.etag) == (None, None, False, None)
 
 
+def test_the_files_of_a_pattern_are_described_by_its_list(world: World) -> None:
+    bucket = Bucket(world, page=100)
+    for number in range(250):
+        bucket.add(f"d/{number}.bin", b"x" * number)
+    found = sources.expand(Asset(name="w", url=f"gs://{BUCKET}/d/", path="w"), NETWORK)
+    assert len(world.server.requests) == 4, "three pages, and whether the first may be read"
+    locked = {path: probe(url) for path, url in found}
+    assert len(world.server.requests) == 4
+    assert [locked[f"{number}.bin"].size_bytes for number in range(250)] == list(range(250))
+    assert locked["7.bin"].digest == probe(f"gs://{BUCKET}/d/7.bin").digest
+
+
+def test_who_may_list_but_not_read_is_told_before_anything_is_fetched(world: World) -> None:
+    bucket = Bucket(world)
+    bucket.add("d/a.bin")
+    world.route(f"/{BUCKET}/d/a.bin", lambda request, body: refused(403, "AccessDenied"))
+    with pytest.raises(AccessDenied, match="may not be read"):
+        sources.expand(Asset(name="w", url=f"gs://{BUCKET}/d/", path="w"), NETWORK)
+
+
 def test_a_pattern_is_told_by_its_signs() -> None:
     told = [gs.is_pattern(url) for url in ("gs://b/k", "gs://b/k/", "gs://b/*.bin", "gs://b/a%2Ab", "gs://b/k?generation=1")]
     assert told == [False, True, True, False, False]

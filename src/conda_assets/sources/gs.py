@@ -1,59 +1,39 @@
 """Objects of Google Cloud Storage: with a token where there are credentials, plain where there are none.
 
     HEAD  <endpoint>/<bucket>/<object>                      size, x-goog-hash, x-goog-generation
-    GET   <endpoint>/storage/v1/b/<bucket>/o?prefix=…       names and generations, 1,000 a page
+    GET   <endpoint>/storage/v1/b/<bucket>/o?prefix=…       names, sizes, md5 and generations, 1,000 a page
 
 Source: https://cloud.google.com/storage/docs/xml-api/reference-headers and https://cloud.google.com/storage/docs/json_api
 """
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
+from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, AssetFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask, understood
 from conda_assets.sources.checksums import of_headers
 from conda_assets.sources.gs_account import account, has_google_auth, is_named
+from conda_assets.sources.gs_place import Object, Place, listing_of, read_place, recall, remember
 from conda_assets.sources.patterns import fixed_folder, is_glob, matching, nearest
 from conda_assets.sources.s3_failures import code_of
 from conda_assets.web.failures import of_status, retry_after_s
 
 __all__ = ["expand", "is_pattern", "probe"]
 
-_ENDPOINT = "https://storage.googleapis.com"
+_FIELDS = "items(name,generation,size,md5Hash,contentEncoding),nextPageToken"
 _REFUSALS = frozenset({401, 403})
 _MOST_PAGES = 10_000
-_UNRESERVED = "/-._~"
 _LOGIN = "`gcloud auth application-default login`"
 _INSTALL = "`pip install 'conda-assets[gs]'` or `conda install -c conda-forge google-auth`"
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """`generation`: Google's word for a version, None for the latest."""
-
-    bucket: str
-    key: str
-    generation: str | None = None
-
-    @property
-    def url(self) -> str:
-        """As it stands in a spec."""
-        return f"gs://{self.bucket}/{quote(self.key, safe=_UNRESERVED)}" + (
-            f"?generation={self.generation}" if self.generation else ""
-        )
-
-    @property
-    def address(self) -> str:
-        """Where it is served."""
-        query = f"?generation={self.generation}" if self.generation else ""
-        return f"{_endpoint()}/{self.bucket}/{quote(self.key, safe=_UNRESERVED)}{query}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +50,27 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
     Raises:
         NotThere, AccessDenied, NetworkFailed, SizeMismatch: with what to do about it.
     """
-    place = _read(url)
+    place = read_place(url)
+    if (said := recall(place)) is not None:
+        return _locked(asset, url, place, said, network)
     shown = _ask(asset, place.address, network, method="HEAD")
     if shown.answer.status != 200:
         # The answer to a HEAD has no body, and so no reason.
         raise _failure(asset, place, _ask(asset, place.address, network, {"Range": "bytes=0-0"}), network)
     headers = shown.answer.headers
-    # Stored compressed, and sent as what it was before: neither its size nor its hash are those of the bytes that come.
-    unpacked = headers.get("x-goog-stored-content-encoding", "identity").strip().lower() not in ("", "identity")
     length = headers.get("Content-Length", "")
-    size_bytes = int(length) if length.isascii() and length.isdigit() and not unpacked else None
-    if size_bytes is not None and not asset.fits(size_bytes):
-        raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, shown_url(url))
-    etag = headers.get("ETag", "").strip()
-    generation = headers.get("x-goog-generation", "").strip() or None
-    pinned = _Place(place.bucket, place.key, generation or place.generation)
-    said = None if unpacked else of_headers(headers, 200, urlsplit(shown.answer.url).hostname or "")
-    return Locked(
-        asset=asset,
-        url=url,
-        final_url=pinned.address,
-        size_bytes=size_bytes,
-        etag=etag if len(etag) > 2 and etag[0] == etag[-1] == '"' and not unpacked else None,
-        modified=headers.get("Last-Modified"),
-        resumable=not unpacked,
-        same_host=False,
-        digest=said[0] if said else None,
-        vouched_by=said[1] if said else "",
-        revision=pinned.generation,
-        pinned_url=pinned.url if pinned.generation else None,
-        fresh=partial(_fresh, asset, pinned, network) if shown.secret or asset.headers else None,
+    found = of_headers(headers, 200, urlsplit(shown.answer.url).hostname or "")
+    encoded = _is_encoded(headers.get("x-goog-stored-content-encoding", ""))
+    said = Object(
+        size_bytes=int(length) if length.isascii() and length.isdigit() and not encoded else None,
+        digest=found[0] if found and not encoded else None,
+        generation=headers.get("x-goog-generation", "").strip() or place.generation,
+        guarded=bool(shown.secret),
     )
+    etag = headers.get("ETag", "").strip()
+    locked = _locked(asset, url, place, said, network)
+    strong = len(etag) > 2 and etag[0] == etag[-1] == '"' and not encoded
+    return replace(locked, etag=etag if strong else None, modified=headers.get("Last-Modified"))
 
 
 def is_pattern(url: str) -> bool:
@@ -117,27 +87,54 @@ def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], .
         UnsafePath: a name that would leave the asset's folder.
         AssetFailed: as `probe`.
     """
-    place = _read(url)
+    place = read_place(url)
     known = _list(asset, place, network, fixed_folder(place.key))
     found = matching(asset.name, f"gs://{place.bucket}", place.key, known)
     if not found:
         there = ", ".join(list(known)[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
         raise NotThere(asset.name, f"nothing in gs://{place.bucket} matches {place.key}", f"it has {there or 'nothing there'}")
-    return tuple((relative, _Place(place.bucket, key, known[key]).url) for relative, key in found)
+    pinned = [(relative, Place(place.bucket, key, known[key].generation)) for relative, key in found]
+    # Who may list need not be one who may read.
+    first = _ask(asset, pinned[0][1].address, network, method="HEAD")
+    if first.answer.status in _REFUSALS:
+        raise _failure(asset, pinned[0][1], first, network)
+    for _, each in pinned:
+        remember(each, replace(known[each.key], guarded=bool(first.secret)))
+    return tuple((relative, each.url) for relative, each in pinned)
 
 
-def _read(url: str) -> _Place:
-    parts = urlsplit(url)
-    return _Place(parts.netloc, unquote(parts.path[1:]), parse_qs(parts.query).get("generation", [None])[0])
+def _is_encoded(how: str) -> bool:
+    """Stored compressed, and sent as what it was before: its size and its hash are not those of the bytes that come."""
+    return how.strip().lower() not in ("", "identity")
 
 
-def _endpoint() -> str:
-    """Google's, or what Google's own libraries take from the environment for one's own server."""
-    told = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
-    return told if "://" in told else f"http://{told}" if told else _ENDPOINT
+def _locked(asset: Asset, url: str, place: Place, said: Object, network: Network) -> Locked:
+    """The record of an object.
+
+    Raises:
+        SizeMismatch: as `probe`.
+    """
+    if said.size_bytes is not None and not asset.fits(said.size_bytes):
+        raise SizeMismatch(asset.name, asset.size_bytes or 0, said.size_bytes, shown_url(url))
+    pinned = replace(place, generation=said.generation)
+    return Locked(
+        asset=asset,
+        url=url,
+        final_url=pinned.address,
+        size_bytes=said.size_bytes,
+        etag=None,
+        modified=None,
+        resumable=said.size_bytes is not None,
+        same_host=False,
+        digest=said.digest,
+        vouched_by="Google Cloud Storage" if said.digest else "",
+        revision=pinned.generation,
+        pinned_url=pinned.url if pinned.generation else None,
+        fresh=partial(_fresh, asset, pinned, network) if said.guarded or asset.headers else None,
+    )
 
 
-def _fresh(asset: Asset, place: _Place, network: Network) -> Fresh:
+def _fresh(asset: Asset, place: Place, network: Network) -> Fresh:
     """The same address with the token of the moment."""
     who = account(asset.name, os.environ, network)
     sent, good_s = who.headers(asset.name) if who is not None else ({}, None)
@@ -168,31 +165,37 @@ def _through(asset: Asset, url: str, network: Network, asked: tuple[str, Mapping
     return _Shown(answer, secret)
 
 
-def _list(asset: Asset, place: _Place, network: Network, prefix: str) -> dict[str, str | None]:
-    """name → generation of all objects below a prefix, without the marks that some tools leave for folders.
+def _list(asset: Asset, place: Place, network: Network, prefix: str) -> dict[str, Object]:
+    """name → object, of all below a prefix, without the marks that some tools leave for folders.
 
     Raises:
         AssetFailed: the bucket may not be listed, or goes on without end.
     """
-    found: dict[str, str | None] = {}
+    found: dict[str, Object] = {}
     token = ""
     for _ in range(_MOST_PAGES):
-        asked = {"prefix": prefix, "fields": "items(name,generation),nextPageToken", **({"pageToken": token} if token else {})}
-        shown = _ask(asset, f"{_endpoint()}/storage/v1/b/{quote(place.bucket, safe='')}/o?{urlencode(asked)}", network)
+        asked = {"prefix": prefix, "fields": _FIELDS, **({"pageToken": token} if token else {})}
+        shown = _ask(asset, listing_of(place.bucket, asked), network)
         if shown.answer.status != 200:
             raise _failure(asset, place, shown, network)
         with understood(asset.name, shown.answer) as said:
-            items = {
-                str(item["name"]): str(item["generation"]) if item.get("generation") else None for item in said.get("items", ())
-            }
+            items = {str(item["name"]): _of_item(item) for item in said.get("items", ())}
             token = str(said.get("nextPageToken") or "")
-        found.update((name, generation) for name, generation in items.items() if not name.endswith("/"))
+        found.update((name, each) for name, each in items.items() if not name.endswith("/"))
         if not token:
             return found
     raise AssetFailed(asset.name, f"gs://{place.bucket} has more than {_MOST_PAGES} pages")
 
 
-def _failure(asset: Asset, place: _Place, shown: _Shown, network: Network) -> AssetFailed:
+def _of_item(item: Mapping[str, str]) -> Object:
+    if _is_encoded(item.get("contentEncoding", "")):
+        return Object(None, None, item["generation"], guarded=False)
+    # Composed objects have none.
+    md5 = Digest("md5", base64.b64decode(item["md5Hash"], validate=True).hex()) if item.get("md5Hash") else None
+    return Object(int(item["size"]), md5, item["generation"], guarded=False)
+
+
+def _failure(asset: Asset, place: Place, shown: _Shown, network: Network) -> AssetFailed:
     """The error for an answer that is neither the object nor a listing. The XML interface says why, the other has a status."""
     answer, url = shown.answer, f"gs://{place.bucket}/{place.key}"
     where, status = answer.shown.split("/")[2], answer.status
@@ -219,7 +222,7 @@ def _way_in(shown: bool) -> str:
     return f"log in: {_LOGIN}, or set `GOOGLE_APPLICATION_CREDENTIALS` to a key file"
 
 
-def _near(asset: Asset, place: _Place, network: Network) -> str:
+def _near(asset: Asset, place: Place, network: Network) -> str:
     """What may have been meant; what goes wrong with that must not hide the error at hand."""
     try:
         names = _list(asset, place, network, place.key[: place.key.rfind("/") + 1])
