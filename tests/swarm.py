@@ -69,13 +69,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def seeding(aria2c: Path, folder: Path, torrent: bytes, port: int) -> Iterator[subprocess.Popen[str]]:
-    """An aria2c that has what the torrent names in `folder`; it is ready when this begins."""
+def seeding(aria2c: Path, folder: Path, torrent: bytes, port: int, rate: str = "0") -> Iterator[subprocess.Popen[str]]:
+    """An aria2c that has what the torrent names in `folder`; it is ready when this begins. `rate`: what it gives, `200K`."""
     (folder / "own.torrent").write_bytes(torrent)
     words = [
         str(aria2c), "--no-conf", f"--dir={folder}", f"--listen-port={port}", "--check-integrity", "--seed-ratio=0.0",
         "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--disable-ipv6", "--summary-interval=0",
-        "--console-log-level=notice", "--bt-hash-check-seed=true", "--no-proxy=127.0.0.1", str(folder / "own.torrent"),
+        "--console-log-level=notice", "--bt-hash-check-seed=true", "--no-proxy=127.0.0.1",
+        f"--max-overall-upload-limit={rate}", str(folder / "own.torrent"),
     ]  # fmt: skip
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

@@ -67,9 +67,9 @@ def test_the_variable_names_another_file(netrc: Callable[..., Path], tmp_path: P
 @pytest.mark.parametrize(
     ("lines", "mode", "words"),
     [
-        ((f"machine a login b password {SECRET}",), 0o644, "can be read by others; `chmod 600"),
-        ((f"machine a login b password {SECRET} {SECRET}",), 0o600, "line"),
-        ((f"machine a login b password {SECRET}",), 0o600, ""),
+        ((f"machine data.example login b password {SECRET}",), 0o644, "can be read by others; `chmod 600"),
+        ((f"machine data.example login b password {SECRET} {SECRET}",), 0o600, "line"),
+        ((f"machine data.example login b password {SECRET}",), 0o600, ""),
     ],
     ids=["open to others", "faulty", "right"],
 )
@@ -77,7 +77,8 @@ def test_what_is_wrong_with_netrc_is_said_without_what_is_in_it(
     netrc: Callable[..., Path], lines: tuple[str, ...], mode: int, words: str
 ) -> None:
     netrc(*lines, mode=mode)
-    said = netrc_warning()
+    assert netrc_warning(["https://other.example/x"]) == ""
+    said = netrc_warning(["https://data.example/x"])
     assert SECRET not in said
     assert (words in said) if words else said == ""
 

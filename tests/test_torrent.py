@@ -13,9 +13,10 @@ from conda_assets import sources
 from conda_assets.errors import AssetFailed, DigestMismatch, NoSource, NotTheFile, NotThere, SizeMismatch, UnsafePath
 from conda_assets.model import Asset, Locked, State
 from conda_assets.settings import Network
-from conda_assets.torrent import info_hash_of, read_torrent
-from conda_assets.transport import orders
-from engines import ARIA2CS
+from conda_assets.torrent import Swarm, info_hash_of, read_torrent
+from conda_assets.transport import Job, orders
+from conda_assets.transport.aria2 import Aria2
+from engines import ARIA2CS, closing, drive
 from lab import Lab
 from server import Server, Virtual
 from swarm import bencode, free_port, info_hash, magnet_of, make_torrent, seeding, track
@@ -140,7 +141,7 @@ def test_peers_are_found_by_trackers_unless_more_is_asked_for(
 
 
 @dataclass
-class Swarm:
+class Peers:
     """A seeder of a set of files, and where its tracker and its torrent are."""
 
     server: Server
@@ -149,7 +150,7 @@ class Swarm:
 
 
 @pytest.fixture
-def swarm(tmp_path: Path) -> Iterator[Swarm]:
+def swarm(tmp_path: Path) -> Iterator[Peers]:
     if not ARIA2CS:
         pytest.skip("no usable aria2c")
     port = free_port()
@@ -162,10 +163,10 @@ def swarm(tmp_path: Path) -> Iterator[Swarm]:
         server.add("/live.torrent", torrent)
         aria2c = ARIA2CS[max(ARIA2CS)].path
         with seeding(aria2c, tmp_path / "seed", torrent, port):
-            yield Swarm(server, torrent, announce)
+            yield Peers(server, torrent, announce)
 
 
-def test_files_of_a_torrent_arrive_from_its_peers(swarm: Swarm, tmp_path: Path) -> None:
+def test_files_of_a_torrent_arrive_from_its_peers(swarm: Peers, tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.write([{"name": name, "url": swarm.server.url(f"/live.torrent#train/{name}")} for name in ("a.csv", "b.csv")])
     assert [(row.state, row.error) for row in lab.sync().outcomes] == [(State.FETCHED, None)] * 2
@@ -175,7 +176,7 @@ def test_files_of_a_torrent_arrive_from_its_peers(swarm: Swarm, tmp_path: Path) 
     assert left == []
 
 
-def test_a_magnet_link_leads_to_its_file(swarm: Swarm, tmp_path: Path) -> None:
+def test_a_magnet_link_leads_to_its_file(swarm: Peers, tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.write([{"name": "w", "url": f"{magnet_of(swarm.torrent, swarm.announce)}#train/a.csv"}])
     (row,) = lab.sync().outcomes
@@ -183,16 +184,38 @@ def test_a_magnet_link_leads_to_its_file(swarm: Swarm, tmp_path: Path) -> None:
     assert lab.placed("w").read_bytes() == BODY
 
 
-def test_the_assets_own_hash_counts(swarm: Swarm, tmp_path: Path) -> None:
+def test_the_assets_own_hash_counts(swarm: Peers, tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.write([{"name": "w", "url": swarm.server.url("/live.torrent#train/a.csv"), "sha256": "0" * 64}])
     (row,) = lab.sync().outcomes
     assert isinstance(row.error, DigestMismatch)
 
 
-def test_a_magnet_link_without_the_files_name_says_what_there_is(swarm: Swarm, tmp_path: Path) -> None:
+def test_a_magnet_link_without_the_files_name_says_what_there_is(swarm: Peers, tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.write([{"name": "w", "url": magnet_of(swarm.torrent, swarm.announce)}])
     (row,) = lab.sync().outcomes
     assert isinstance(row.error, AssetFailed)
     assert "has 3 files: add one of `#README.md`" in row.error.message
+
+
+@pytest.mark.slow
+def test_a_transfer_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
+    if not ARIA2CS:
+        pytest.skip("no usable aria2c")
+    port, aria2c, into = free_port(), ARIA2CS[max(ARIA2CS)].path, tmp_path / "staging" / "data"
+    for folder in ("seed", "staging", "scratch"):
+        (tmp_path / folder).mkdir(mode=0o700)
+    (tmp_path / "seed" / "w.bin").write_bytes(BODY)
+    with Server() as server:
+        torrent = make_torrent("w.bin", BODY, track(server, port))
+        job = Job("a", ("magnet:",), into, len(BODY), resumable=False, swarm=Swarm(info_hash(torrent), None, torrent))
+        with seeding(aria2c, tmp_path / "seed", torrent, port, "300K"):
+            with closing(Aria2(aria2c, Network(), scratch=tmp_path / "scratch")) as transport:
+                before = drive(transport, [job], until=lambda tiding: tiding.done_bytes > 500_000)["a"]
+            with closing(Aria2(aria2c, Network(), scratch=tmp_path / "scratch")) as transport:
+                first = drive(transport, [job], until=lambda tiding: tiding.done_bytes > 0)["a"]
+                assert first.done_bytes >= before.done_bytes // 2
+                transport.stop("a")
+                assert drive(transport, [job])["a"].done
+    assert into.read_bytes() == BODY

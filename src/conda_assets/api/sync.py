@@ -191,7 +191,7 @@ class _Sync:
             return locked
 
         local = all(is_local(url) for want in wants for asset in want.assets for url in asset.urls)
-        if said := netrc_warning(self._environ):
+        if said := netrc_warning([url for want in wants for asset in want.assets for url in asset.urls], self._environ):
             self._watch(Noted(said, "warning"))
         limits = Limits(connections=self._settings.connections, jobs=self._settings.jobs)
         arrivals = fetch(

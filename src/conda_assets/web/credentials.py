@@ -21,7 +21,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -101,14 +101,15 @@ def login_for(host: str, environ: Mapping[str, str] | None = None) -> Login | No
     return _known(os.environ if environ is None else environ)[1].get(host.lower())
 
 
-def netrc_warning(environ: Mapping[str, str] | None = None) -> str:
-    """What is wrong with the netrc file: others can read it, or it cannot be understood. Empty when nothing is."""
-    environ = os.environ if environ is None else environ
-    path = _netrc_path(environ)
+def netrc_warning(urls: Iterable[str], environ: Mapping[str, str] | None = None) -> str:
+    """What is wrong with the netrc file: others can read it, or it cannot be understood. Empty when it is not for these URLs."""
+    path = _netrc_path(os.environ if environ is None else environ)
     if path is None:
         return ""
     try:
-        mode = path.stat().st_mode
+        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8")
+        if not any(host and host in text for host in {urlsplit(url).hostname for url in urls}):
+            return ""
         netrc.netrc(str(path))
     except netrc.NetrcParseError as error:
         # Its message may quote a password.
