@@ -308,3 +308,12 @@ def test_a_secret_in_a_url_is_nowhere_in_what_is_said(server: Server, lab: Lab) 
     for words in (("sync",), ("sync", "--json"), ("sync", "-d"), ("status",), ("sync", "-vv")):
         said = lab.run(*words, "-p", str(lab.prefix()))
         assert "canary" not in said.out + said.err, words
+
+
+def test_config_says_where_a_setting_comes_from(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_PLUGINS_ASSETS_JOBS", "7")
+    said = lab.run("config", "jobs")
+    assert (said.status, said.out.split()) == (0, ["jobs", ":", "7", "(CONDA_PLUGINS_ASSETS_JOBS)"])
+    assert lab.run("config", "assets_jobs", "--json").json["settings"]["jobs"]["value"] == 7
+    assert set(lab.run("config", "--json").json["settings"]) >= {"stores", "aria2c", "connections", "user_agent"}
+    assert lab.run("config", "speed").status == 2

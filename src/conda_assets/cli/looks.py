@@ -11,6 +11,7 @@ from conda_assets import spec as specs
 from conda_assets.api.engine import engine_found
 from conda_assets.api.hub import lay_out
 from conda_assets.cli.call import Call
+from conda_assets.cli.configured import rows_of
 from conda_assets.cli.document import SCHEMA, listing_document, report_document
 from conda_assets.errors import UsageError
 from conda_assets.model import Health, shown_size
@@ -90,39 +91,19 @@ def run_info(call: Call) -> int:
     found = engine_found(settings, call.environ)
     engine = {"path": str(found.path), "version": found.version, "origin": found.origin} if found else None
     stores = [{"path": str(folder), "free_bytes": _free(folder)} for folder in settings.stores]
-    values: dict[str, object] = {
-        "stores": [str(folder) for folder in settings.stores],
-        "connections": settings.connections,
-        "jobs": settings.jobs,
-        "limit_rate": settings.limit_rate,
-        "offline": settings.offline,
-        "subdir": settings.subdir,
-        "ssl_verify": settings.network.verify,
-        "user_agent": settings.network.user_agent,
-        "proxies": sorted(scheme for scheme, _ in settings.network.proxies),
-        "envs_dirs": [str(folder) for folder in settings.envs_dirs],
-    }
-    named = {"connections": "assets_connections", "jobs": "assets_jobs", "limit_rate": "assets_limit_rate"}
-    named |= {"user_agent": "assets_user_agent", "proxies": "proxy_servers"}
-    origins = {key: settings.origins.get(named.get(key, key), "default") for key in values}
+    rows = rows_of(settings)
     if call.json:
         document = {"schema": SCHEMA, "success": True, "command": "info", "version": __version__, "engine": engine}
         document |= {"python": platform.python_version(), "executable": sys.executable, "stores": stores}
-        call.write({**document, "settings": {key: {"value": values[key], "origin": origins[key]} for key in values}})
+        call.write({**document, "settings": {row.key: {"value": row.value, "origin": row.origin} for row in rows}})
         return 0
-    rows = {"conda-assets": __version__, "python": f"{platform.python_version()} ({sys.executable})"}
-    rows["engine"] = f"aria2 {found.version} at {found.path} ({found.origin})" if found else "built-in, one connection a file"
+    shown = {"conda-assets": __version__, "python": f"{platform.python_version()} ({sys.executable})"}
+    shown["engine"] = f"aria2 {found.version} at {found.path} ({found.origin})" if found else "built-in, one connection a file"
     for store in stores:
         free = store["free_bytes"]
-        rows["store"] = str(store["path"]) + (f" ({shown_size(free)} free)" if isinstance(free, int) else "")
-    call.tell(info_text(rows | {key: f"{_shown(values[key])}  ({origins[key]})" for key in values}))
+        shown["store"] = str(store["path"]) + (f" ({shown_size(free)} free)" if isinstance(free, int) else "")
+    call.tell(info_text(shown | {row.key: row.text for row in rows}))
     return 0
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
 
 
 def _free(folder: object) -> int | None:

@@ -25,6 +25,7 @@ __all__ = ["main", "run"]
 _VERBS = {
     "add": ("edits", "run_add"),
     "adopt": ("bundles", "run_adopt"),
+    "config": ("configured", "run_config"),
     "create": ("environments", "run_create"),
     "export": ("bundles", "run_export"),
     "fetch": ("files", "run_fetch"),

@@ -42,6 +42,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _serve(verbs)
     _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
     _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
+    _config(verbs)
 
 
 def _transfer(parser: argparse.ArgumentParser, *, hashes: bool = True) -> None:
@@ -197,3 +198,15 @@ def _setup(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _serve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     words = "run the download centre: a page, a queue and a cache that a lab shares"
     add_flags(_verb(verbs, "serve", words, where=False, examples=EXAMPLES))
+
+
+def _config(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "config",
+        "show the settings in force and where each comes from",
+        where=False,
+        examples="examples:\n  conda assets config connections\n"
+        "set one with `conda config --set plugins.assets_jobs 8`, or as a line below `plugins:` in ~/.condarc",
+    )
+    parser.add_argument("key", nargs="?", metavar="KEY", help="only this one")
