@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from conda_assets.errors import CentreRefused, NotAllowed, NotFound, NotSignedIn, OutOfTurn, TooOften
 from conda_assets.serve.database import Database, Row
 
-__all__ = ["ROLES", "Accounts", "Person"]
+__all__ = ["NAME", "ROLES", "SHORTEST_PASSWORD", "Accounts", "Person"]
 
 #: From what may least to what may most.
 ROLES = ("reader", "member", "admin")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-_SHORTEST_PASSWORD = 10
+#: Characters of a password, at least.
+SHORTEST_PASSWORD = 10
+#: What a name may be.
+NAME = "^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$"
 _SESSION_S = 12 * 3600.0
 # 16 MiB and 50 ms each. Source: OWASP's cheat sheet on password storage, scrypt with N = 2^14, r = 8, p = 5.
 _SCRYPT = {"n": 1 << 14, "r": 8, "p": 5, "maxmem": 64 << 20, "dklen": 32}
@@ -62,6 +64,7 @@ class Accounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._names: dict[int, str] | None = None
         self._wrong: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
@@ -79,6 +82,12 @@ class Accounts:
         """Everybody, by name."""
         return self._database.rows("SELECT id, name, role, quota_bytes, disabled, created_at FROM users ORDER BY name")
 
+    def names(self) -> dict[int, str]:
+        """Number → name."""
+        if self._names is None:
+            self._names = {int(row["id"]): str(row["name"]) for row in self.people()}
+        return self._names
+
     def add(self, name: str, role: str, *, password: str | None = None, quota_bytes: int | None = None) -> Person:
         """A new account.
 
@@ -86,13 +95,15 @@ class Accounts:
             CentreRefused: a name or a password that cannot be.
             OutOfTurn: the name is taken.
         """
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(NAME, name):
             raise CentreRefused(f"{name!r} cannot be a name", "use up to 64 letters, digits and `._@+-`")
         if self._database.row("SELECT 1 FROM users WHERE name = ?", (name,)):
             raise OutOfTurn(f"there is a user {name!r} already")
         values = (name, role, hashed(password) if password else None, quota_bytes, time.time())
         statement = "INSERT INTO users (name, role, password, quota_bytes, created_at) VALUES (?, ?, ?, ?, ?)"
-        return Person(self._database.insert(statement, values), name, role, quota_bytes)
+        person = Person(self._database.insert(statement, values), name, role, quota_bytes)
+        self._names = None
+        return person
 
     def change(self, user_id: int, changes: dict[str, object]) -> None:
         """Set `role`, `password`, `quota_bytes` or `disabled`; ends the sessions of who loses something.
@@ -121,6 +132,7 @@ class Accounts:
             if not self._database.run("DELETE FROM users WHERE id = ?", (user_id,)):
                 raise NotFound(f"no user {user_id}")
             self._keep_an_admin()
+        self._names = None
 
     def by_header(self, name: str, role: str) -> Person:
         """Whom a proxy in front has signed in; an account is made when there is none.
@@ -129,7 +141,7 @@ class Accounts:
             NotSignedIn: the name cannot be one, or the account is disabled.
         """
         found = self._database.row("SELECT * FROM users WHERE name = ?", (name,))
-        if found is None and _NAME.fullmatch(name):
+        if found is None and re.fullmatch(NAME, name):
             return self.add(name, role)
         if found is None or found["disabled"]:
             raise NotSignedIn(f"{name!r} may not come in", "ask an administrator of the centre")
@@ -156,23 +168,33 @@ class Accounts:
         if not self._database.run("DELETE FROM tokens WHERE id = ? AND user_id = ?", (token_id, user_id)):
             raise NotFound(f"no token {token_id} of yours")
 
-    def by_token(self, token: str, address: str) -> Person:
-        """Whose token it is.
+    def by_token(self, token: str) -> Person:
+        """Whose token it is. Nobody guesses one: a right one is always heard, whatever came before from the same address.
 
         Raises:
             NotSignedIn: nobody's.
-            TooOften: too many wrong ones from that address.
         """
         statement = "SELECT u.*, t.id AS token_id, t.used_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.digest = ?"
         found = self._database.row(statement, (_digest(token),))
         if found is None or found["disabled"]:
-            # A right one is heard however many wrong ones came from there: nobody is locked out by a neighbour's guesses.
-            self._check_patience({address: _WRONG})
-            self._was_wrong(address)
             raise NotSignedIn("this token is not known here", "make one on the centre's page, under Account")
         if time.time() - (found["used_at"] or 0.0) > _USED_S:
             self._database.run("UPDATE tokens SET used_at = ? WHERE id = ?", (time.time(), found["token_id"]))
         return _person(found)
+
+    def by_typed_token(self, token: str, address: str) -> Person:
+        """As `by_token`, for places where somebody may try many.
+
+        Raises:
+            NotSignedIn: nobody's.
+            TooOften: nobody's, like many before it.
+        """
+        try:
+            return self.by_token(token)
+        except NotSignedIn:
+            self._check_patience({address: _WRONG})
+            self._was_wrong(address)
+            raise
 
     # Sessions
 
@@ -246,8 +268,8 @@ def hashed(password: str) -> str:
     Raises:
         CentreRefused: it is too short.
     """
-    if len(password) < _SHORTEST_PASSWORD:
-        raise CentreRefused(f"the password is too short, expected at least {_SHORTEST_PASSWORD} characters")
+    if len(password) < SHORTEST_PASSWORD:
+        raise CentreRefused(f"the password is too short, expected at least {SHORTEST_PASSWORD} characters")
     salt = secrets.token_bytes(16)
     return f"scrypt${salt.hex()}${hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT).hex()}"
 

@@ -28,11 +28,15 @@ _COLUMNS = (
 
 
 class Board:
-    """The jobs. Hold `lock` to change one, and `touch` it then; reading methods lock by themselves."""
+    """The jobs. Hold `lock` to change one, and `touch` it then; reading methods lock by themselves.
+
+    `version` counts all changes, `turns` those of anything but progress.
+    """
 
     def __init__(self, database: Database) -> None:
         self.lock = threading.RLock()
         self.version = 0
+        self.turns = 0
         self._database = database
         self._jobs: dict[str, Job] = {}
         self._by_key: dict[str, Job] = {}
@@ -139,6 +143,7 @@ class Board:
         with self.lock:
             marks = ", ".join("?" * len(_COLUMNS))
             self._database.run(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", _values(job))
+            self.turns += 1
             self._put(job)
 
     def need(self, job: Job, need: Need, at: float) -> None:
@@ -146,6 +151,7 @@ class Board:
         with self.lock:
             if need in job.needs:
                 return
+            self.turns += 1
             job.needs = job.needs | {need}
             values = (job.id, need.user_id, need.environment, need.name, need.path, at)
             self._database.run(
@@ -173,6 +179,7 @@ class Board:
                 self._trim()
             elif job.state not in ENDED and job.id in self._ended:
                 self._ended.remove(job.id)
+            self.turns += 1
             self.touch(job)
 
     def bring_back(self, job: Job) -> None:
@@ -199,6 +206,7 @@ class Board:
             self._ended.remove(job_id)
         if self._by_key.get(job.key) is job:
             del self._by_key[job.key]
+        self.turns += 1
         self.version += 1
         self._gone.append((self.version, job_id))
 

@@ -33,6 +33,8 @@ __all__ = ["Centre"]
 _LOG = logging.getLogger("conda_assets.serve")
 # Jobs that move at once; twice what one run of `sync` takes for large files, as many of them are small.
 _FILES_PER_JOB = 2
+# How old the progress in a list may be.
+_LISTED_S = 0.25
 
 
 class Centre:
@@ -58,6 +60,7 @@ class Centre:
         self._network = network
         ours = replace(settings, network=network, limit_rate=None)
         self.carrier = Carrier(lambda: make_transport(ours, self.store, environ, _said))
+        self._listing: tuple[float, int, list[dict[str, object]], bytes] = (0.0, -1, [], b"")
         self.meter = Meter(self._stock, self.store.free_bytes)
         self.queue = Queue(
             self.board,
@@ -98,7 +101,18 @@ class Centre:
 
     def names(self) -> dict[int, str]:
         """Number → name of each user."""
-        return {int(row["id"]): str(row["name"]) for row in self.accounts.people()}
+        return self.accounts.names()
+
+    def listing(self) -> tuple[list[dict[str, object]], bytes]:
+        """All jobs in sight as the REST interface shows them, and the same as JSON: made once for all who ask at a time."""
+        turns, now = self.board.turns, time.monotonic()
+        made_at, made_of, rows, made = self._listing
+        if made_of != turns or now - made_at > _LISTED_S:
+            version, names = self.board.version, self.names()
+            rows = [job.to_json(names) for job in self.board.shown()]
+            made = json.dumps({"jobs": rows, "version": version}, separators=(",", ":")).encode()
+            self._listing = (now, turns, rows, made)
+        return rows, made
 
     def totals(self) -> dict[str, object]:
         """What everything adds up to now."""

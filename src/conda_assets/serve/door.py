@@ -87,12 +87,11 @@ def person_of(request: HTTPConnection, centre: Centre) -> Person:
     """Who asks: by token, by session, or by what a trusted proxy says.
 
     Raises:
-        NotSignedIn: nobody. NotAllowed: a session without its word. TooOften: too many wrong tokens.
+        NotSignedIn: nobody. NotAllowed: a session without its word.
     """
-    address = address_of(request, centre)
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
-        return centre.accounts.by_token(token.strip(), address)
+        return centre.accounts.by_token(token.strip())
     method = request.scope.get("method", "GET")
     if secret := request.cookies.get(COOKIE):
         person = centre.accounts.by_session(secret)

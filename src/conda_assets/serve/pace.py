@@ -68,7 +68,7 @@ def read_pace(said: Mapping[str, object] | str) -> Pace:
 def _rate(value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 50:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 53:
         raise CentreRefused(f"{value!r} is no rate, expected bytes per second, 0 for nothing, or null for no limit")
     return value
 

@@ -100,7 +100,7 @@ class Rpc:
         token = said[0] if said and isinstance(said[0], str) else ""
         if not token.startswith("token:"):
             raise NotSignedIn("Unauthorized")
-        person = self._centre.accounts.by_token(token.removeprefix("token:"), self._address)
+        person = self._centre.accounts.by_typed_token(token.removeprefix("token:"), self._address)
         self.signed_in = True
         return person, said[1:]
 

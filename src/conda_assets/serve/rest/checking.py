@@ -33,6 +33,8 @@ def check(value: object, schema: Mapping[str, Any], at: str = "body") -> None:
         raise CentreRefused(f"{at}: expected {' or '.join(kinds)}, got {_kind(value)}")
     if "enum" in schema and value not in schema["enum"]:
         raise CentreRefused(f"{at}: expected one of {', '.join(map(str, schema['enum']))}")
+    if "anyOf" in schema and not any(_fits(value, each, at) for each in schema["anyOf"]):
+        raise CentreRefused(f"{at}: expected {' or '.join(' and '.join(each['required']) for each in schema['anyOf'])}")
     if isinstance(value, str):
         _check_text(value, schema, at)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -68,7 +70,7 @@ def _check_text(value: str, schema: Mapping[str, Any], at: str) -> None:
         raise CentreRefused(
             f"{at}: expected {schema.get('minLength', 0)} to {schema.get('maxLength')} characters, got {len(value)}"
         )
-    if "pattern" in schema and not re.search(schema["pattern"], value):
+    if "pattern" in schema and not re.fullmatch(schema["pattern"], value):
         raise CentreRefused(f"{at}: expected what matches {schema['pattern']}")
     if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
         raise CentreRefused(f"{at}: has characters that are none")
@@ -86,10 +88,17 @@ def _check_map(value: Mapping[str, object], schema: Mapping[str, Any], at: str) 
             raise CentreRefused(f"{at}: no such field {key[:60]!r}", f"expected {', '.join(known)}")
 
 
+def _fits(value: object, schema: Mapping[str, Any], at: str) -> bool:
+    try:
+        check(value, schema, at)
+    except CentreRefused:
+        return False
+    return True
+
+
 def _is(value: object, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
-    # JSON knows no difference between 1 and 1.0, but we count in whole numbers.
     return isinstance(value, _TYPES[kind])
 
 

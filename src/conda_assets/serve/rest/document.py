@@ -46,7 +46,9 @@ def _operation(each: Operation) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", each.path)
     ]
-    asked = [{"name": name, "in": "query", "schema": schema} for name, schema in each.query.items()]
+    asked = [
+        {"name": name, "in": "query", "required": name in each.must, "schema": schema} for name, schema in each.query.items()
+    ]
     if words or asked:
         made["parameters"] = words + asked
     if each.body is not None:

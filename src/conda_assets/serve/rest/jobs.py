@@ -31,9 +31,10 @@ def job_of(call: Call) -> Job:
 
 
 def _list(call: Call) -> object:
-    names = call.centre.names()
+    rows, made = call.centre.listing()
     states, words = call.query.get("state"), str(call.query.get("search", "")).lower()
-    rows = [job.to_json(names) for job in call.centre.board.shown()]
+    if not states and not words:
+        return made
     shown = [row for row in rows if (not states or row["state"] == states) and (not words or _has(row, words))]
     return {"jobs": shown, "version": call.centre.board.version}
 

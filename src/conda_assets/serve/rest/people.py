@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from conda_assets.errors import CentreRefused, NotFound
-from conda_assets.serve.accounts import Person
+from conda_assets.errors import NotFound
+from conda_assets.serve.accounts import NAME, SHORTEST_PASSWORD, Person
 from conda_assets.serve.rest import schemas as s
 from conda_assets.serve.rest.table import Answer, Call, Operation
 
@@ -13,6 +13,7 @@ __all__ = ["OPERATIONS"]
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _PASSWORD = {"type": "string", "maxLength": 200}
+_NEW_PASSWORD = {"type": "string", "minLength": SHORTEST_PASSWORD, "maxLength": 200}
 
 
 def _me_of(call: Call, person: Person) -> dict[str, object]:
@@ -34,11 +35,9 @@ def _me(call: Call) -> object:
 def _sign_in(call: Call) -> object:
     body, accounts = call.body, call.centre.accounts
     if "token" in body:
-        person = accounts.by_token(body["token"], call.address)
-    elif "name" in body and "password" in body:
-        person = accounts.by_password(body["name"], body["password"], call.address)
+        person = accounts.by_typed_token(body["token"], call.address)
     else:
-        raise CentreRefused("expected a token, or a name and a password")
+        person = accounts.by_password(body["name"], body["password"], call.address)
     secret, person = accounts.open_session(person)
     call.centre.database.note(person.name, call.address, "sign in")
     return Answer(_me_of(call, person), session=secret)
@@ -139,7 +138,8 @@ OPERATIONS = (
             {"token": _PASSWORD, "name": {"type": "string", "maxLength": 64}, "password": _PASSWORD},
             optional=("token", "name", "password"),
             closed=True,
-        ),
+        )
+        | {"anyOf": [{"required": ["token"]}, {"required": ["name", "password"]}]},
     ),
     Operation("DELETE", "/session", "signOut", "Sign out", _sign_out, s.ref("Done")),
     Operation("GET", "/me", "me", "Who you are, and what you have used of your quota", _me, s.ref("Me")),
@@ -156,9 +156,9 @@ OPERATIONS = (
         slow=True,
         body=s.obj(
             {
-                "name": {"type": "string", "minLength": 1, "maxLength": 64},
+                "name": {"type": "string", "pattern": NAME},
                 "role": s.ROLE,
-                "password": {"type": ["string", "null"], "maxLength": 200},
+                "password": _NEW_PASSWORD,
                 "quota_bytes": s.MAYBE_BYTES,
             },
             optional=("password", "quota_bytes"),
@@ -175,7 +175,7 @@ OPERATIONS = (
         role="admin",
         slow=True,
         body=s.obj(
-            {"role": s.ROLE, "password": _PASSWORD, "quota_bytes": s.MAYBE_BYTES, "disabled": {"type": "boolean"}},
+            {"role": s.ROLE, "password": _NEW_PASSWORD, "quota_bytes": s.MAYBE_BYTES, "disabled": {"type": "boolean"}},
             optional=("role", "password", "quota_bytes", "disabled"),
             closed=True,
         ),

@@ -46,6 +46,8 @@ def _endpoint(centre: Centre, table: dict[str, Operation]) -> Callable[[Request]
         person = person_of(request, centre) if operation.role else _NOBODY
         if operation.role:
             person.must(operation.role)
+        if missing := operation.must - set(request.query_params):
+            raise CentreRefused(f"{min(missing)} is missing in the query")
         call = Call(
             centre=centre,
             person=person,
@@ -67,6 +69,8 @@ def _endpoint(centre: Centre, table: dict[str, Operation]) -> Callable[[Request]
 
 def _response(given: object, operation: Operation, centre: Centre) -> Response:
     answer = given if isinstance(given, Answer) else Answer(given)
+    if isinstance(answer.value, bytes):
+        return Response(answer.value, operation.status, media_type="application/json")
     response = JSONResponse(answer.value, status_code=operation.status)
     if answer.session:
         response.set_cookie(COOKIE, answer.session, httponly=True, samesite="strict", secure=centre.options.is_safe, path="/")
@@ -87,12 +91,18 @@ async def _body(request: Request, operation: Operation) -> dict[str, Any]:
         if len(text) > operation.most_bytes:
             raise CentreRefused(f"more than {operation.most_bytes} bytes", "ask for fewer files at once")
     try:
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_float=_number, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise CentreRefused(f"the body is not JSON: {error}") from error
     check(value, operation.body)
     assert isinstance(value, dict)
     return value
+
+
+def _number(text: str) -> float | int:
+    """JSON knows no difference between 1 and 1.0."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
 
 
 def _no_number(word: str) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from conda_assets.digest import parse_digest
-from conda_assets.errors import CentreRefused
+from conda_assets.digest import ALGORITHMS, parse_digest
 from conda_assets.serve.intake import wanted_url
 from conda_assets.serve.jobs import ENDED, JobState
 from conda_assets.serve.rest import schemas as s
@@ -11,14 +10,13 @@ from conda_assets.serve.rest.table import Call, Operation
 
 __all__ = ["OPERATIONS"]
 
+_DIGEST = f"^({'|'.join(f'{algorithm}:[0-9a-f]{{{digits}}}' for algorithm, digits in ALGORITHMS.items())})$"
+
 
 def _ask(call: Call) -> object:
     """`here`: can be had now, also while it still arrives; `coming`: ask again soon; `missing`: the centre does not fetch it."""
     centre = call.centre
-    try:
-        digest = parse_digest(call.query.get("digest", ""))
-    except ValueError as error:
-        raise CentreRefused(f"digest: {error}") from error
+    digest = parse_digest(call.query["digest"])
     path = f"/api/v1/store/{digest.algorithm}/{digest.hex}?ticket={centre.tickets.issue(digest)}"
     stored = centre.store.find(digest)
     if stored is not None:
@@ -57,10 +55,11 @@ OPERATIONS = (
             }
         ),
         query={
-            "digest": {"type": "string", "maxLength": 200},
+            "digest": {"type": "string", "pattern": _DIGEST},
             "url": {"type": "string", "maxLength": 8000},
             "size_bytes": s.BYTES,
         },
+        must=frozenset({"digest"}),
         slow=True,
     ),
 )

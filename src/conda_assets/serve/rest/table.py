@@ -31,7 +31,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`session`: a secret for the cookie, empty to take the cookie away, None to leave it."""
+    """`value`: what becomes JSON, or is JSON already (bytes).
+
+    `session`: a secret for the cookie, empty to take the cookie away, None to leave it.
+    """
 
     value: object
     session: str | None = field(default=None, repr=False)
@@ -39,7 +42,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`role`: what it needs; empty for nobody's. `body`, `gives`: JSON Schemas. `slow`: runs in a worker thread."""
+    """`role`: what it needs; empty for nobody's. `body`, `gives`: JSON Schemas. `slow`: runs in a worker thread.
+
+    `query`: a schema for each parameter; those in `must` have to be there.
+    """
 
     method: str
     path: str
@@ -50,6 +56,7 @@ class Operation:
     role: str = "reader"
     body: Mapping[str, Any] | None = None
     query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    must: frozenset[str] = frozenset()
     status: int = 200
     slow: bool = False
     most_bytes: int = 64 << 10
