@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -14,8 +16,9 @@ from conda_assets.errors import AssetFailed, DigestMismatch, NetworkFailed, NoSo
 from conda_assets.model import Asset, Locked, State
 from conda_assets.settings import Network
 from conda_assets.sources import doi
+from conda_assets.web import credentials
 from lab import Lab
-from server import Request, Server, Virtual
+from server import Faults, Request, Server, Virtual
 
 DATA = Path(__file__).parent / "data" / "doi"
 TRAIN, VALID, README = b"id,text\n1,one\n2,two\n" * 400, b"id,text\n3,three\n" * 300, b"# About these data\n"
@@ -253,6 +256,19 @@ def test_a_repository_that_counts_requests_gets_few(server: Server, tmp_path: Pa
 def test_headers_of_the_asset_go_to_nobody(server: Server) -> None:
     ask(f"doi:{ZENODO}/train.csv", headers={"Authorization": "Bearer hunter2"})
     assert [request for request in server.requests if "authorization" in request.headers] == []
+
+
+def test_a_login_for_the_repository_is_used(server: Server, tmp_path: Path) -> None:
+    credentials._read.cache_clear()
+    netrc = Path(os.environ["HOME"], ".netrc")
+    netrc.write_text("machine 127.0.0.1 login me password canary\n")
+    netrc.chmod(0o600)
+    wanted = ("Authorization", "Basic " + base64.b64encode(b"me:canary").decode())
+    server.add("/api/records/10628422/files/train.csv/content", TRAIN, Faults(needs=wanted))
+    lab = Lab(tmp_path)
+    lab.write([{"name": "train", "url": f"doi:{ZENODO}/train.csv"}])
+    assert [(row.state, row.error) for row in lab.sync().outcomes] == [(State.FETCHED, None)]
+    credentials._read.cache_clear()
 
 
 def test_a_name_that_is_no_path_is_refused(server: Server) -> None:

@@ -74,7 +74,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         revision=file.revision or record.revision,
         pinned_url=f"doi:{record.doi}/{quote(path)}",
         # No transport reads `doi:`.
-        fresh=partial(Fresh, file.url),
+        fresh=there.fresh or partial(Fresh, file.url),
         most_requests=_MOST_REQUESTS,
     )
 

@@ -1,0 +1,54 @@
+"""How a run ends: with a transport that does what it is told, and a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from conda_assets.errors import UpstreamChanged
+from conda_assets.events import Event, Retrying
+from conda_assets.fetch import Limits, Want, fetch
+from conda_assets.model import Asset, Locked
+from conda_assets.store import open_stores
+from conda_assets.transport import Job, Tiding
+
+
+class Restless:
+    """Brings half of every file, and finds each time that it has been replaced."""
+
+    name = "restless"
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.started = 0
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        self.jobs += jobs
+        self.started += len(jobs)
+
+    def poll(self) -> list[Tiding]:
+        jobs, self.jobs = self.jobs, []
+        changed = [UpstreamChanged(job.id, "it was replaced") for job in jobs]
+        return [Tiding(job.id, 5, 10, 0, 5, 1.0, 1, error=error) for job, error in zip(jobs, changed, strict=True)]
+
+    def stop(self, job_id: str) -> None:
+        self.jobs = [job for job in self.jobs if job.id != job_id]
+
+    def close(self) -> None:
+        self.jobs.clear()
+
+
+def test_a_file_that_changes_all_the_time_is_given_up(tmp_path: Path) -> None:
+    """Each try brings bytes, so they are no sign of getting on."""
+    asset, transport, seen = Asset(name="log", url="https://x.example/log", path="log"), Restless(), list[Event]()
+    arrivals = fetch(
+        [Want("url-log", (asset,))],
+        store=open_stores((tmp_path / "store",)),
+        transport=lambda: transport,
+        probe=lambda asked, url: Locked(asked, url, url, 10, etag=None, modified=None, resumable=True, same_host=True),
+        limits=Limits(tries=2),
+        watch=seen.append,
+    )
+    (arrival,) = list(arrivals)
+    assert isinstance(arrival.error, UpstreamChanged)
+    assert (transport.started, len([event for event in seen if isinstance(event, Retrying)])) == (2, 1)
