@@ -82,19 +82,49 @@ def test_a_link_is_asked_for_anew_before_it_ends(good_s: float | None, asks: int
 
 def test_a_source_is_asked_once_by_many_at_once() -> None:
     asked: list[int] = []
+    all_are_here = threading.Barrier(16)
 
     def ask() -> Fresh:
-        time.sleep(0.05)
         asked.append(1)
+        all_are_here.wait(10)
         return Fresh("https://files.invalid/", (), 3600.0)
 
     lead = Lead(ask)
-    threads = [threading.Thread(target=lead.now) for _ in range(16)]
+    threads = [threading.Thread(target=lead.now)]
+    threads += [threading.Thread(target=lambda: (all_are_here.wait(10), lead.now())) for _ in range(15)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(asked) == 1
+
+
+def test_who_waited_while_another_was_refused_does_not_ask_again() -> None:
+    asked: list[int] = []
+
+    def ask() -> Fresh:
+        asked.append(1)
+        raise AccessDenied("a", "no")
+
+    class Door:
+        """A lock that another one holds, and is refused, while we wait for it."""
+
+        def __enter__(self) -> None:
+            with pytest.raises(AccessDenied):
+                lead._renew()
+
+        def __exit__(self, *unused: object) -> None:
+            return
+
+    lead = Lead(ask)
+    real, lead._lock = lead._lock, Door()  # type: ignore[assignment]
+    with pytest.raises(AccessDenied):
+        lead.now()
+    assert len(asked) == 1
+    lead._lock = real
+    with pytest.raises(AccessDenied):
+        lead.now()
+    assert len(asked) == 2, "who comes later asks"
 
 
 def test_only_a_nonce_is_answered(broker: Broker) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from conda_assets.errors import AssetsError
 from conda_assets.model import Fresh
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ _REFUSED = frozenset({401, 403, 410})
 
 
 class Lead:
-    """Keeps what `ask` said; safe for several threads, of which one asks and the others wait."""
+    """Keeps what `ask` said; safe for several threads, of which one asks and the others wait for what it is told."""
 
     def __init__(self, ask: Callable[[], Fresh]) -> None:
         self._ask, self._lock = ask, threading.Lock()
         self._fresh: Fresh | None = None
         self._until = 0.0
+        self._refusal: tuple[float, AssetsError] | None = None
 
     def now(self) -> Fresh:
         """Where to ask, good at this moment.
@@ -33,7 +35,11 @@ class Lead:
         Raises:
             AssetFailed: the source says that it leads nowhere.
         """
+        came = time.monotonic()
         with self._lock:
+            if self._refusal is not None and self._refusal[0] >= came:
+                # Told while this one waited; 16 that ask a silent publisher one after the other would wait for minutes.
+                raise self._refusal[1]
             if self._fresh is None or time.monotonic() >= self._until:
                 self._renew()
             assert self._fresh is not None
@@ -66,6 +72,10 @@ class Lead:
 
     def _renew(self) -> None:
         began = time.monotonic()
-        self._fresh = fresh = self._ask()
+        try:
+            self._fresh = fresh = self._ask()
+        except AssetsError as error:
+            self._refusal = time.monotonic(), error
+            raise
         good_s = fresh.good_for_s
         self._until = float("inf") if good_s is None else began + good_s - min(_SPARE_S, good_s / 2)
