@@ -313,7 +313,7 @@ def test_a_secret_in_a_url_is_nowhere_in_what_is_said(server: Server, lab: Lab) 
 def test_config_says_where_a_setting_comes_from(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONDA_PLUGINS_ASSETS_JOBS", "7")
     said = lab.run("config", "jobs")
-    assert (said.status, said.out.split()) == (0, ["jobs", ":", "7", "(CONDA_PLUGINS_ASSETS_JOBS)"])
+    assert (said.status, said.out.split()) == (0, ["jobs", ":", "7", "($CONDA_PLUGINS_ASSETS_JOBS)"])
     assert lab.run("config", "assets_jobs", "--json").json["settings"]["jobs"]["value"] == 7
     assert set(lab.run("config", "--json").json["settings"]) >= {"stores", "aria2c", "connections", "user_agent"}
     assert lab.run("config", "speed").status == 2
