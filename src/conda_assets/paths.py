@@ -175,7 +175,10 @@ def _descend(stack: ExitStack, spots: list[Spot], parts: tuple[str, ...], asset:
                 return parts  # exchanged just now
             if not _is_link(info):
                 raise UnsafePath(asset, f"{here.path / name} is a file, expected a folder") from error
-            return (*_inside(here.path / name, spots[0].path, asset), *parts[index + 1 :])
+            try:
+                return (*_inside(here.path / name, spots[0].path, asset), *parts[index + 1 :])
+            except OSError:
+                return parts  # exchanged again while it was followed
     return None
 
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 
 from conda_assets.errors import StoreFailed
-from conda_assets.link.spot import Spot
 from conda_assets.model import LinkType, Stored
+from conda_assets.paths import Spot
 
 __all__ = ["fresh_name", "make", "make_private"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from conda_assets.errors import UnsafePath
 from conda_assets.link.making import fresh_name, make, make_private
-from conda_assets.link.spot import Spot, open_spot, refused
 from conda_assets.model import LinkMode, LinkType, Stored
+from conda_assets.paths import Spot, open_spot, refused
 
 __all__ = ["place"]
 

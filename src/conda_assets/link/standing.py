@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from conda_assets.errors import UnsafePath
-from conda_assets.link.spot import open_spot, refused
 from conda_assets.model import LinkType, Placed
+from conda_assets.paths import open_spot, refused
 
 __all__ = ["remove_placed", "set_aside", "stamp", "stands"]
 
