@@ -186,3 +186,62 @@ def test_other_verbs_do_not_load_the_web_framework():
     )
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_demonstration_brings_files_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    program = Program(tmp_path / "not-used", "--demo")
+    client = program.start()
+    try:
+        (small,) = client.api("GET", "/jobs?search=tokenizer")["jobs"]
+        assert client.done(small["id"])["state"] == "done"
+        assert {row["name"] for row in client.api("GET", "/environments")["environments"]} == {"bert", "genomes", "vision"}
+    finally:
+        assert program.stop() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_and_health_are_for_machines(lab, origin):
+    _, client = lab
+    (job,) = client.add(origin.add("/w.bin", b"content"))
+    client.done(job["id"])
+    anybody = Client(client.url)
+    assert anybody.ask("GET", "/healthz").json["status"] == "ok"
+    lines = anybody.ask("GET", "/metrics").body.decode().splitlines()
+    assert 'conda_assets_jobs{state="done"} 1' in lines
+    assert "conda_assets_fetched_bytes_total 7" in lines
+
+
+def test_windows_of_the_day_set_the_speed():
+    from datetime import datetime
+
+    from conda_assets.serve.pace import read_pace
+
+    night = {"from": "22:00", "to": "06:00", "limit_rate": None}
+    pace = read_pace({"limit_rate": 100, "windows": [night, {"from": "12:00", "to": "13:00", "limit_rate": 0}]})
+    assert [pace.at(datetime(2026, 1, 1, hour, minute)) for hour, minute in ((23, 0), (5, 59), (6, 0), (12, 30), (13, 0))] == [
+        None, None, 100, 0, 100,
+    ]  # fmt: skip
+    assert read_pace(pace.to_json()) == pace
+
+
+def test_nothing_moves_while_the_limit_is_zero(lab, origin):
+    _, client = lab
+    client.api("PUT", "/pace", {"limit_rate": 0, "windows": []})
+    (job,) = client.add(origin.add("/w.bin", b"content"))
+    assert client.job(job["id"])["state"] == "queued"
+    client.api("PUT", "/pace", {"limit_rate": None, "windows": []})
+    assert client.done(job["id"])["state"] == "done"
+
+
+def test_the_command_line_backs_up_and_makes_tokens(tmp_path):
+    import subprocess
+    import sys
+
+    with running(tmp_path) as (_, client):
+        words = [sys.executable, "-m", "conda_assets", "serve", "--data", str(tmp_path / "centre")]
+        done = subprocess.run([*words, "--new-token", "admin"], capture_output=True, text=True, check=True)
+        assert Client(client.url, done.stdout.strip()).api("GET", "/me")["name"] == "admin"
+        subprocess.run([*words, "--backup", str(tmp_path / "copy.db")], check=True, capture_output=True)
+        assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
+        assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600

@@ -7,12 +7,13 @@ import argparse
 __all__ = ["EXAMPLES", "add_flags"]
 
 EXAMPLES = (
-    "examples:\n  conda assets serve\n  conda assets serve --data /srv/assets --host 0.0.0.0 --tls-cert c.pem --tls-key k.pem"
+    "examples:\n  conda assets serve --demo\n  conda assets serve --data /srv/assets --host 0.0.0.0"
+    " --tls-cert c.pem --tls-key k.pem"
 )
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Where it listens, who may do what, and what it does instead of running."""
+    """Where it listens, who may do what, and what it does instead, or once."""
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=6801, metavar="N", help="port to listen on, 0 for any (default: 6801)")
     parser.add_argument("--data", metavar="DIR", help="folder for the database and logs (default: the user's data folder)")
@@ -44,6 +45,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     reach.add_argument(
         "--trust-proxy", action="append", default=[], metavar="ADDRESS", help="that proxy's address (default: this machine's)"
     )
-    once = parser.add_argument_group("instead of running")
+    once = parser.add_argument_group("instead, or once")
     once.add_argument("--backup", metavar="FILE", help="copy the database, also while it runs, and end")
     once.add_argument("--new-token", metavar="USER", help="print a new token of that user, and end")
+    once.add_argument(
+        "--demo", action="store_true", help="a centre to look at, with files on their way, that leaves nothing behind"
+    )

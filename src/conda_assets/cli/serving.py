@@ -36,12 +36,19 @@ def run_serve(call: Call) -> int:
             call.write({"schema": SCHEMA, "success": True, "command": "serve", "url": running.url, "token": token})
             call.out.flush()
             return
-        call.say(f"The download centre is at {running.url}")
-        if token:
+        # What follows the # stays in the browser: the page puts it where it is to be typed.
+        call.say(f"The download centre is at {running.url}" + (f"#token={token}" if call.args.demo else ""))
+        if token and not call.args.demo:
             call.tell(f"Token of the administrator, shown this once: {token}")
             call.out.flush()
 
-    serve(options, call.settings, call.environ, ready=ready)
+    if call.args.demo:
+        from conda_assets.serve.demo import staged
+
+        with staged(options, call.settings) as (options, settings, fill):
+            serve(options, settings, call.environ, ready=ready, fill=fill)
+    else:
+        serve(options, call.settings, call.environ, ready=ready)
     return 0
 
 

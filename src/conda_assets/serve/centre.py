@@ -93,6 +93,11 @@ class Centre:
         self.store.close()
         self.database.close()
 
+    def admit(self, port: int) -> None:
+        """Let the queue fetch from that port of this machine."""
+        if self._gate is not None:
+            self._gate.admit(port)
+
     def set_pace(self, pace: Pace) -> None:
         """From now on, and after the next start."""
         self.queue.pace = pace

@@ -26,11 +26,16 @@ _GRACE_S = 10
 
 
 def serve(
-    options: ServeOptions, settings: Settings, environ: Mapping[str, str], *, ready: Callable[[ServeOptions, str | None], None]
+    options: ServeOptions,
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    ready: Callable[[ServeOptions, str | None], None],
+    fill: Callable[[Centre], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then halt everything so that it goes on at the next start.
 
-    `ready` is called when it can be reached, with the port that it has, and the token of a first start.
+    `ready` is called when it can be reached, with the port that it has, and the token of a first start; then `fill`.
 
     Raises:
         UsageError: options that would be unsafe, an address that cannot be had, a folder that cannot be written.
@@ -42,14 +47,19 @@ def serve(
         centre = Centre(options, settings, environ)
         _log_to(options)
         try:
-            _run(centre, listening, ready)
+            _run(centre, listening, ready, fill)
         finally:
             centre.close()
     finally:
         listening.close()
 
 
-def _run(centre: Centre, listening: socket.socket, ready: Callable[[ServeOptions, str | None], None]) -> None:
+def _run(
+    centre: Centre,
+    listening: socket.socket,
+    ready: Callable[[ServeOptions, str | None], None],
+    fill: Callable[[Centre], None] | None,
+) -> None:
     app, hang_up = make_app(centre)
     options = centre.options
     config = uvicorn.Config(
@@ -77,6 +87,8 @@ def _run(centre: Centre, listening: socket.socket, ready: Callable[[ServeOptions
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ready(options, centre.start())
+        if fill is not None:
+            fill(centre)
         server.run(sockets=[listening])
     finally:
         for number, handler in before.items():

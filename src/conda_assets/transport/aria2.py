@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from conda_assets.errors import (
@@ -43,9 +44,9 @@ _STUMBLES = frozenset({1, 2, 5, 6, 8, 22})
 class Aria2:
     """See `Transport`. aria2c starts with the first job.
 
-    `scratch`: folder of ours (0700) for the conf file with the secret. `limit_rate`: bytes per second in all. `inherit_fds`: open
-    files that aria2c shall hold as long as it lives. `files_at_once`: further jobs wait. `stall_s`: without a new byte, until a
-    transfer counts as stalled. `log`: file for aria2's own log, which may hold URLs and headers.
+    `scratch`: folder of ours (0700) for the conf file with the secret, removed at the end. `limit_rate`: bytes per second in all.
+    `inherit_fds`: open files that aria2c shall hold as long as it lives. `files_at_once`: further jobs wait. `stall_s`: without a
+    new byte, until a transfer counts as stalled. `log`: file for aria2's own log, which may hold URLs and headers.
     """
 
     def __init__(
@@ -127,6 +128,8 @@ class Aria2:
             self._daemon = None
         self._close_broker()
         (self._scratch / "authorities.pem").unlink(missing_ok=True)
+        with suppress(OSError):  # not there any more, or others keep something in it
+            self._scratch.rmdir()
 
     # Handing over
 

@@ -64,6 +64,11 @@ function showSignIn() {
     }
   }
   fill(app, h("header", { class: "top" }, logo(), h("div", { class: "top-right" }, controls())), h("main", { id: "main", class: "narrow" }, h("form", { class: "card stack", onsubmit: submit }, h("h2", {}, t("signIn")), fields, fault, h("button", { type: "submit", class: "primary wide" }, t("signIn")), other)));
+  // A link may bring a token (#token=…): it is put where it is to be typed, and signs nobody in by itself.
+  if (location.hash.startsWith("#token=")) {
+    token.value = location.hash.slice(7);
+    history.replaceState(null, "", "/");
+  }
   draw();
 }
 
