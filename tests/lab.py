@@ -14,8 +14,9 @@ from pathlib import Path
 
 import yaml
 
-from conda_assets import api, spec
-from conda_assets.api import Options
+from conda_assets import spec
+from conda_assets.api.options import Options
+from conda_assets.api.sync import sync
 from conda_assets.cli import main
 from conda_assets.events import Event
 from conda_assets.model import Report, Spec, Target
@@ -82,7 +83,7 @@ class Lab:
     def sync(self, name: str = "env", *, options: Options | None = None, settings: Settings | None = None) -> Report:
         """A sync in this process; its events are in `seen`."""
         self.seen.clear()
-        return api.sync(
+        return sync(
             self.spec(),
             self.target(name),
             settings or self.settings(),

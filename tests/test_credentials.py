@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from conda_assets import api
 from conda_assets.api.engine import make_transport
+from conda_assets.api.sync import sync
 from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, DigestMismatch
 from conda_assets.events import Event, Progressed, Retrying
@@ -87,7 +87,7 @@ def test_a_redirect_to_another_host_takes_no_header_along_even_on_resume(lab: La
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            api.sync(lab.spec(), lab.target(), settings, watch=stop_half_way)
+            sync(lab.spec(), lab.target(), settings, watch=stop_half_way)
         (row,) = lab.sync(settings=settings).outcomes
         assert (row.state, row.sha256) == (State.FETCHED, content.sha256), row.because
         assert row.bytes_fetched < 9 * MIB, "the second run goes on"
@@ -123,7 +123,7 @@ def test_a_broker_is_there_when_it_is_needed_and_gone_with_the_run(lab: Lab, set
         for entry, brokers in ((plain, set()), ({"name": "w", "url": url, "headers": HEADERS}, {"broker"})):
             lab.write([entry])
             during.clear()
-            (row,) = api.sync(lab.spec(), lab.target(), settings, watch=look).outcomes
+            (row,) = sync(lab.spec(), lab.target(), settings, watch=look).outcomes
             assert row.state is State.FETCHED, row.because
             assert during & {"broker"} == (brokers if settings.aria2c != "none" else set())
     deadline = time.monotonic() + 10

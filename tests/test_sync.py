@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_assets.api import Options
+from conda_assets.api.options import Options
 from conda_assets.errors import DigestMismatch, HashRequired, NotThere, Offline, SizeMismatch, UnknownAsset, UsageError
 from conda_assets.events import Event, Finished, Noted, Progressed, Retrying
 from conda_assets.model import LinkType, State
@@ -282,10 +282,10 @@ def test_an_interrupted_sync_goes_on_where_it_was(lab: Lab) -> None:
             if isinstance(event, Progressed) and event.done_bytes > BIG.size * 0.5:
                 raise KeyboardInterrupt
 
-        from conda_assets import api
+        from conda_assets.api.sync import sync
 
         with pytest.raises(KeyboardInterrupt):
-            api.sync(lab.spec(), lab.target(), lab.settings(), watch=stop_half_way)
+            sync(lab.spec(), lab.target(), lab.settings(), watch=stop_half_way)
         before = server.sent("/big.bin")
         (row,) = lab.sync().outcomes
         assert (row.state, row.sha256) == (State.FETCHED, BIG.sha256)

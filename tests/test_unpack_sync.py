@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from archives import COMPRESSORS, TarMember, ZipMember, seven_zip, tar, wrap, zip_
-from conda_assets import api
-from conda_assets.api import Options
+from conda_assets.api.look import status
+from conda_assets.api.options import Options
+from conda_assets.api.sync import sync
+from conda_assets.api.verify import set_damaged_aside, verify
 from conda_assets.cli import inside
 from conda_assets.errors import ArchiveRefused, FilesDamaged, NotAnArchive
 from conda_assets.events import Event, Finished, Noted, Unpacking
@@ -87,7 +89,7 @@ def warnings(lab: Lab) -> list[str]:
 
 
 def health(lab: Lab) -> Outcome:
-    return api.status(lab.spec(), lab.target(), lab.settings()).outcomes[0]
+    return status(lab.spec(), lab.target(), lab.settings()).outcomes[0]
 
 
 def kinds(folder: Path) -> dict[str, bytes]:
@@ -292,9 +294,9 @@ def test_repair_fetches_the_archive_anew_when_the_stored_one_is_damaged_too(serv
     (stored,) = stored_files(row)
     rot(stored)
     rot(lab.placed("corpus/top/note.txt"))
-    report = api.verify(lab.target())
+    report = verify(lab.target())
     assert [each.state for each in report.outcomes] == [Health.DAMAGED]
-    api.set_damaged_aside(lab.target(), lab.settings(), report)
+    set_damaged_aside(lab.target(), lab.settings(), report)
     assert lab.sync().outcomes[0].state is State.FETCHED
     assert tree(lab.placed("corpus")) == FILES
 
@@ -364,7 +366,7 @@ def test_an_interruption_ends_an_unpacking_and_leaves_the_old_folder(server: Ser
             steps.append(event)
 
     with pytest.raises(KeyboardInterrupt):
-        api.sync(lab.spec(), lab.target(), lab.settings(), watch=press_control_c)
+        sync(lab.spec(), lab.target(), lab.settings(), watch=press_control_c)
     assert steps[-1].done_bytes < steps[-1].size_bytes
     assert tree(lab.placed("corpus")) == FILES
     assert [path.name for path in lab.placed("").iterdir()] == ["corpus"]
@@ -390,7 +392,7 @@ def test_unpacking_does_not_hold_up_transfers(server: Server, lab: Lab) -> None:
             threads.add(threading.current_thread())
 
     lab.write([entry(server)])
-    api.sync(lab.spec(), lab.target(), lab.settings(), watch=watch)
+    sync(lab.spec(), lab.target(), lab.settings(), watch=watch)
     assert threads
     assert threading.current_thread() not in threads
 

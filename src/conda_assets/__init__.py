@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING
 from conda_assets.version import __version__
 
 if TYPE_CHECKING:
-    from conda_assets.api.python import fetch, path, sync
+    from conda_assets.api.here import path
+    from conda_assets.api.python import fetch, sync
 
 __all__ = ["__version__", "fetch", "path", "sync"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("fetch", "path", "sync"):
+    if name == "path":
+        from conda_assets.api import here
+
+        return here.path
+    if name in ("fetch", "sync"):
         from conda_assets.api import python
 
         return getattr(python, name)

@@ -9,46 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from conda_assets.api.asking import ask_each
-from conda_assets.digest import Digest
-from conda_assets.errors import AssetFailed, AssetsError, NoSource, Offline
+from conda_assets.api.members import as_placed, is_several, member_of
+from conda_assets.errors import AssetsError, NoSource, Offline
 from conda_assets.events import Noted, Observer
 from conda_assets.model import Asset, Placed, Spec
 from conda_assets.settings import Settings
 from conda_assets.sources import expand as list_files
-from conda_assets.sources import is_pattern
 
-__all__ = ["as_placed", "expanded", "is_several", "listed", "member_of", "strays"]
-
-
-def is_several(asset: Asset) -> bool:
-    """The asset names several files and has not been expanded; a scheme that cannot be fetched is told of later."""
-    # Asked of every asset of every run: importing a source to hear that an HTTP URL is one file takes 30 ms. What the lock pins
-    # has been taken apart.
-    if asset.member or asset.relock or urlsplit(asset.url).scheme in ("http", "https"):
-        return False
-    try:
-        return is_pattern(asset)
-    except AssetFailed:
-        return False
-
-
-def member_of(asset: Asset, member: str, url: str) -> Asset:
-    """One file of a pattern. `member`: its path below the asset's own."""
-    return replace(
-        asset,
-        name=f"{asset.name}/{member}",
-        path=f"{asset.path}/{member}",
-        url=url,
-        member=member,
-        mirrors=(),
-        written=(),
-        digest=None,
-        size_bytes=None,
-        size_slack_bytes=0,
-    )
+__all__ = ["expanded", "listed"]
 
 
 def listed(assets: Sequence[Asset], settings: Settings) -> Iterator[tuple[Asset, tuple[Asset, ...] | AssetsError]]:
@@ -86,18 +56,3 @@ def expanded(
             found[asset.name] = files
     assets = tuple(each for asset in spec.assets for each in found.get(asset.name, (asset,)))
     return replace(spec, assets=assets), failed
-
-
-def as_placed(asset: Asset, placed: Mapping[str, Placed]) -> tuple[Asset, ...]:
-    """The files of a pattern that an earlier run has placed, with the bytes they had then."""
-    lines = [line for line in placed.values() if line.member and line.owner == asset.name]
-    return tuple(
-        replace(member_of(asset, line.member, line.source), digest=Digest("sha256", line.sha256), size_bytes=line.size_bytes)
-        for line in sorted(lines, key=lambda line: line.name)
-    )
-
-
-def strays(placed: Mapping[str, Placed], spec: Spec) -> list[str]:
-    """Names in the receipt that the file no longer names; a pattern that has not been expanded names whatever it had."""
-    names = {asset.name for asset in spec.assets}
-    return sorted(name for name, line in placed.items() if name not in names and not (line.member and line.owner in names))

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from conda_assets.api.placing import place_of
+from conda_assets.api.places import place_of
 from conda_assets.errors import AssetsError, DiskRefused
 from conda_assets.model import Placed, Target
 from conda_assets.receipt import read_receipt

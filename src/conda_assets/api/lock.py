@@ -9,8 +9,9 @@ from pathlib import Path
 from conda_assets.api.arriving import Brought, bring
 from conda_assets.api.asking import ask_each
 from conda_assets.api.entries import entry_of, member_entry, unchanged
-from conda_assets.api.expand import is_several, listed
+from conda_assets.api.expand import listed
 from conda_assets.api.lockfiles import own_assets, relock_command, write_lock
+from conda_assets.api.members import is_several
 from conda_assets.api.sync import one_at_a_time
 from conda_assets.errors import (
     AssetsError,

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
-from conda_assets.api.expand import as_placed, is_several
-from conda_assets.api.placing import folder_of, place_of, still_stands
-from conda_assets.api.sync import Options, choose
-from conda_assets.errors import UnknownAsset
+from conda_assets.api.members import as_placed, is_several
+from conda_assets.api.options import Options, choose
+from conda_assets.api.places import place_of, still_stands
 from conda_assets.model import Asset, Health, Outcome, Placed, Report, Spec, Target, shown_url
 from conda_assets.plan import Choice, is_wanted, why_not
 from conda_assets.receipt import read_receipt
 from conda_assets.settings import Settings
 
-__all__ = ["health", "listing", "path_of", "status"]
+__all__ = ["health", "status"]
 
 
 def status(
@@ -39,29 +37,6 @@ def health(target: Target) -> Report:
     """What of the receipt is still there; needs no file."""
     rows = tuple(_seen(target, placed) for placed in read_receipt(target.prefix).values())
     return Report("status", target, (), rows)
-
-
-def listing(target: Target) -> tuple[Placed, ...]:
-    """The assets of an environment, by name."""
-    return tuple(read_receipt(target.prefix).values())
-
-
-def path_of(name: str, target: Target) -> tuple[Path, bool]:
-    """Where an asset stands, and whether it does; for a pattern, its folder.
-
-    Raises:
-        UnknownAsset: the environment has none of that name.
-    """
-    placed = read_receipt(target.prefix)
-    files = [line for line in placed.values() if line.member and line.owner == name]
-    if files:
-        path = folder_of(target, files[0])
-        return path, all(place_of(target, line).exists() for line in files)
-    if name not in placed:
-        known = ", ".join(sorted({line.owner for line in placed.values()})) or "none"
-        raise UnknownAsset(f"no asset {name!r} in {target.prefix} (it has: {known})", "run `conda assets sync` first")
-    path = place_of(target, placed[name])
-    return path, path.exists()
 
 
 def _row(asset: Asset, placed: Placed | None, choice: Choice, target: Target) -> Outcome:

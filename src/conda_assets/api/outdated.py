@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from conda_assets.api.asking import ask_each
-from conda_assets.api.expand import is_several, listed
+from conda_assets.api.expand import listed
+from conda_assets.api.members import is_several
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import AssetsError, NotThere, Offline
 from conda_assets.model import Asset, Locked, Placed, Spec

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.activation import write_hooks
-from conda_assets.api.unpacking import forget_files, known_files, remove_folder, stands_unpacked, tidy, unpack_into
+from conda_assets.api.places import boundary, folder_of, place_of
+from conda_assets.api.unpacking import forget_files, known_files, remove_folder, tidy, unpack_into
 from conda_assets.digest import digest_file
 from conda_assets.errors import DiskRefused, UnsafePath
 from conda_assets.events import Noted, Observer
@@ -20,40 +21,13 @@ from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Stored, 
 from conda_assets.plan import url_key
 from conda_assets.receipt import read_receipt, receipt_path, write_receipt
 
-__all__ = ["Ledger", "boundary", "folder_of", "place_of", "still_stands"]
+__all__ = ["Ledger"]
 
 _SAVE_EVERY_S = 2.0
 # A receipt is written in milliseconds; who needs longer than this has been stopped.
 _LONGEST_WRITE_S = 60.0
 # Of files that stay, this many are named.
 _NAMED = 5
-
-
-def place_of(target: Target, placed: Placed) -> Path:
-    """The absolute path of a receipt's line. A project's files stay with the project they were placed for."""
-    folder = Path(placed.project) if placed.root is Root.PROJECT and placed.project else target.folder(placed.root)
-    return folder / placed.path
-
-
-def folder_of(target: Target, placed: Placed) -> Path:
-    """What the asset's variable holds: where it stands; for a file of a pattern, the pattern's folder."""
-    path = place_of(target, placed)
-    return path.parents[placed.member.count("/")] if placed.member else path
-
-
-def boundary(target: Target, root: Root) -> Path:
-    """The folder that nothing may be written outside of."""
-    return target.prefix if root is Root.PREFIX else target.project
-
-
-def still_stands(target: Target, placed: Placed) -> bool:
-    """What the receipt names is there, unchanged as far as a stat can tell; a private copy may be edited by its owner."""
-    path = place_of(target, placed)
-    if placed.unpack is not None:
-        return stands_unpacked(target.prefix, placed, path)
-    if placed.private:
-        return path.is_file()
-    return stands(path, placed)
 
 
 class Ledger:

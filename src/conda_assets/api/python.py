@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from conda_assets import spec as specs
+from conda_assets.api.here import prefix_of
 from conda_assets.api.lockfiles import find_locks, read_locks
-from conda_assets.api.look import path_of
+from conda_assets.api.options import Options
 from conda_assets.api.pinning import Use, pin
-from conda_assets.api.sync import Options, fetch_url
+from conda_assets.api.sync import fetch_url
 from conda_assets.api.sync import sync as sync_spec
 from conda_assets.digest import Digest, parse_digest
-from conda_assets.errors import DiskRefused, UsageError
+from conda_assets.errors import UsageError
 from conda_assets.events import Observer, nobody
 from conda_assets.model import Report, Target
 from conda_assets.settings import Settings, load
 from conda_assets.sources import read_text
 
-__all__ = ["fetch", "path", "sync"]
-
-
-def path(name: str, *, prefix: str | Path | None = None) -> Path:
-    """Where an asset stands: in the given environment, the active one, or the one of this Python.
-
-    Raises:
-        UnknownAsset: the environment has none of that name.
-        DiskRefused: it was placed, and is gone.
-    """
-    found, stands = path_of(name, Target(_prefix(prefix), Path.cwd()))
-    if not stands:
-        raise DiskRefused(name, f"{found} is gone; `conda assets sync` brings it back")
-    return found
+__all__ = ["fetch", "sync"]
 
 
 def sync(
@@ -60,7 +47,7 @@ def sync(
 
     spec = specs.load(sources, environ=os.environ, cwd=Path.cwd(), read_url=read_url)
     spec = pin(spec, read_locks(find_locks(spec.sources, Path.cwd())), Use.PLAIN, environ=os.environ)
-    target = Target(_prefix(prefix), spec.base.absolute())
+    target = Target(prefix_of(prefix), spec.base.absolute())
     report = sync_spec(spec, target, settings, options=Options(groups=tuple(groups), only=tuple(only)), watch=watch)
     for row in report.failures:
         assert row.error is not None
@@ -89,7 +76,3 @@ def fetch(url: str, *, sha256: str | None = None, hash: str | None = None, watch
 def _settings(*, offline: bool) -> Settings:
     settings = load(environ=os.environ)
     return replace(settings, offline=settings.offline or offline)
-
-
-def _prefix(prefix: str | Path | None) -> Path:
-    return Path(prefix or os.environ.get("CONDA_PREFIX") or sys.prefix).absolute()

@@ -5,44 +5,29 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from conda_assets.activation import set_by_user
-from conda_assets.api.centre import through_centre
-from conda_assets.api.engine import make_transport
-from conda_assets.api.expand import expanded, strays
-from conda_assets.api.pinning import check_vouched, name_lock
-from conda_assets.api.placing import Ledger, place_of, still_stands
+from conda_assets.api.members import is_several, strays
+from conda_assets.api.options import Options, choose
+from conda_assets.api.pinning import name_lock
+from conda_assets.api.places import place_of, still_stands
+from conda_assets.api.placing import Ledger
 from conda_assets.api.unpacking import Beside, check_archive
 from conda_assets.digest import Digest
-from conda_assets.errors import AssetsError, HashRequired, Offline, UnknownAsset, UsageError
-from conda_assets.events import Event, Failed, Finished, Noted, Observer, Planned, nobody
-from conda_assets.fetch import Arrival, Limits, Want, fetch
-from conda_assets.model import Asset, Locked, Outcome, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
-from conda_assets.plan import Choice, Disk, make_plan, url_key, why_not
+from conda_assets.errors import AssetsError, HashRequired, Offline
+from conda_assets.events import Event, Failed, Finished, Observer, Planned, nobody
+from conda_assets.fetch.want import Arrival, Want
+from conda_assets.model import Asset, Outcome, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
+from conda_assets.plan import Disk, make_plan, url_key, why_not
 from conda_assets.receipt import read_receipt
 from conda_assets.settings import Settings
-from conda_assets.sources import is_local, probe
 from conda_assets.store import Store, open_stores
-from conda_assets.web.credentials import netrc_warning
 
-__all__ = ["Options", "choose", "fetch_url", "one_at_a_time", "preview", "sync", "want_key"]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line adds. `place`: False fills the store only. `refetch`: names whose stored bytes are not to be used."""
-
-    groups: Collection[str] = ()
-    all_groups: bool = False
-    only: Collection[str] = ()
-    prune: bool = False
-    require_hashes: bool = False
-    place: bool = True
+__all__ = ["fetch_url", "one_at_a_time", "preview", "sync", "want_key"]
 
 
 def preview(
@@ -81,7 +66,11 @@ def sync(
     watch = one_at_a_time(watch)
     choice = choose(spec, target, settings, options, environ)
     placed = read_receipt(target.prefix) if options.place else {}
-    spec, unlisted = expanded(spec, lambda asset: not why_not(asset, choice), placed, settings, watch)
+    unlisted: Mapping[str, AssetsError] = {}
+    if any(is_several(asset) for asset in spec.assets):
+        from conda_assets.api.expand import expanded
+
+        spec, unlisted = expanded(spec, lambda asset: not why_not(asset, choice), placed, settings, watch)
     run = _Sync(spec, target, settings, options, watch, environ)
     run.unlisted = unlisted
     return run.report(preview(spec, target, settings, options=options, environ=environ))
@@ -105,30 +94,6 @@ def fetch_url(
         raise outcome.error
     assert outcome.path is not None
     return outcome.path
-
-
-def choose(spec: Spec, target: Target, settings: Settings, options: Options, environ: Mapping[str, str]) -> Choice:
-    """The part of the file that is meant.
-
-    Raises:
-        UsageError: a group or a name that the file does not have.
-    """
-    names = {name for asset in spec.assets for name in (asset.owner, asset.name)}
-    if strange := sorted(set(options.only) - names):
-        raise UnknownAsset(
-            f"no asset {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(names)) or 'none'}"
-        )
-    groups = {group for asset in spec.assets for group in asset.groups}
-    if strange := sorted(set(options.groups) - groups):
-        raise UsageError(
-            f"no group {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(groups)) or 'none'}"
-        )
-    user_set = {
-        asset.name
-        for asset in spec.assets
-        if asset.env and set_by_user(asset.env, environ, target.folder(asset.root) / asset.env_path)
-    }
-    return Choice(settings.subdir, options.groups, options.all_groups, options.only, user_set)
 
 
 def _find(store: Store, asset: Asset) -> Stored | None:
@@ -184,24 +149,10 @@ class _Sync:
         wants = self._wants(assets)
         if not wants:
             return
+        # Transports and publishers: 60 ms, for who has something to fetch.
+        from conda_assets.api.bringing import bring_all
 
-        def ask(asset: Asset, url: str) -> Locked:
-            locked = probe(asset, url, self._settings.network)
-            check_vouched(asset, locked)
-            return locked
-
-        local = all(is_local(url) for want in wants for asset in want.assets for url in asset.urls)
-        if said := netrc_warning([url for want in wants for asset in want.assets for url in asset.urls], self._environ):
-            self._watch(Noted(said, "warning"))
-        limits = Limits(connections=self._settings.connections, jobs=self._settings.jobs)
-        arrivals = fetch(
-            wants,
-            store=self._store,
-            transport=lambda: make_transport(self._settings, self._store, self._environ, self._watch, local=local),
-            probe=through_centre(ask, self._settings, self._watch),
-            limits=limits,
-            watch=self._watch,
-        )
+        arrivals = bring_all(wants, self._store, self._settings, self._environ, self._watch)
         with closing(arrivals):  # type: ignore[type-var]
             for arrival in arrivals:
                 self._arrived(arrival)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.api.look import health
-from conda_assets.api.placing import place_of
+from conda_assets.api.places import place_of
 from conda_assets.api.unpacking import damage, drop_damaged
 from conda_assets.digest import Digest, Follower
 from conda_assets.errors import DigestMismatch, DiskRefused

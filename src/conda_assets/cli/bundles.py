@@ -15,7 +15,7 @@ from conda_assets.api.adopt import adopt
 from conda_assets.api.exporting import bundling_of, write_folder, write_tar
 from conda_assets.api.listing import listed, section_of
 from conda_assets.api.lockfiles import find_locks
-from conda_assets.api.sync import choose
+from conda_assets.api.options import choose
 from conda_assets.api.unbundling import take_in
 from conda_assets.cli.call import Call, exit_status
 from conda_assets.cli.document import SCHEMA, report_document

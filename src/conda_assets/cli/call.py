@@ -1,4 +1,7 @@
-"""What a verb is given: the typed words, the settings, the files; and how it answers: data on stdout, talk on stderr."""
+"""What a verb is given: the typed words, the settings, the files; and how it answers: data on stdout, talk on stderr.
+
+What reads files is imported when a verb asks for it: `path` in a script's loop needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,17 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from conda_assets import spec as specs
-from conda_assets.api import Options
-from conda_assets.api.lockfiles import find_locks, read_locks
-from conda_assets.api.pinning import Use, pin
 from conda_assets.cli.target import find_target
 from conda_assets.errors import FileMissing, UsageError
-from conda_assets.events import Observer
 from conda_assets.model import Report, Spec, Target, shown_url
 from conda_assets.settings import Settings, parse_rate
-from conda_assets.sources import read_text
 from conda_assets.terminal import drawing, say, width_of
+
+if TYPE_CHECKING:
+    from conda_assets.api.options import Options
+    from conda_assets.events import Observer
 
 __all__ = ["Call", "exit_status"]
 
@@ -76,7 +77,9 @@ class Call:
         sources = self.sources()
         if not sources:
             return None
-        spec = specs.load(sources, environ=self.environ, cwd=self.cwd, read_url=self.read_url)
+        from conda_assets.spec import load
+
+        spec = load(sources, environ=self.environ, cwd=self.cwd, read_url=self.read_url)
         for warning in spec.warnings:
             self.say(f"Warning: {warning}")
         return spec
@@ -88,6 +91,9 @@ class Call:
             LockStale: a lock does not fit, and it has to.
             LockInvalid: with all faults of a lock.
         """
+        from conda_assets.api.lockfiles import find_locks, read_locks
+        from conda_assets.api.pinning import Use, pin
+
         use = Use.LOCKED if getattr(self.args, "locked", False) else Use.PLAIN
         use = Use.FROZEN if getattr(self.args, "frozen", False) else use
         locks = read_locks(find_locks(spec.sources, self.cwd), self.program)
@@ -98,8 +104,12 @@ class Call:
 
     def sources(self) -> list[str]:
         """The files that are meant: those of `-f`, or the default one; empty where there is none."""
-        default = specs.default_file(self.cwd)
-        return list(self.args.file or ([default] if default else []))
+        if self.args.file:
+            return list(self.args.file)
+        from conda_assets.spec import default_file
+
+        default = default_file(self.cwd)
+        return [default] if default else []
 
     def read_url(self, url: str) -> str:
         """The text of a spec file on the web.
@@ -109,6 +119,8 @@ class Call:
         """
         if self.settings.offline:
             raise FileMissing(f"{shown_url(url)} cannot be read: offline", "name a file on this machine")
+        from conda_assets.sources import read_text
+
         return read_text(url, self.settings.network)
 
     def target(self, spec: Spec | None) -> Target:
@@ -117,6 +129,8 @@ class Call:
 
     def options(self, *, place: bool = True) -> Options:
         """What the flags say of which assets and how."""
+        from conda_assets.api.options import Options
+
         args = self.args
         return Options(
             groups=tuple(getattr(args, "group", ())),

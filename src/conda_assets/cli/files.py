@@ -7,9 +7,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from conda_assets import api
-from conda_assets.api import Options
-from conda_assets.api.expand import strays
+from conda_assets.api.members import strays
+from conda_assets.api.options import Options
+from conda_assets.api.sync import preview, sync
+from conda_assets.api.verify import set_damaged_aside, verify
 from conda_assets.cli.call import Call, asks, exit_status
 from conda_assets.cli.document import plan_document, report_document
 from conda_assets.errors import Interrupted, UsageError
@@ -54,7 +55,7 @@ def run_verify(call: Call) -> int:
     if strange := sorted(set(only) - known - set(receipt) - {line.owner for line in receipt.values()}):
         raise UsageError(f"no asset {strange[0]!r} in {target.prefix}", "`conda assets list` names what is there")
     with call.drawing() as watch:
-        report = api.verify(target, only=only, watch=watch)
+        report = verify(target, only=only, watch=watch)
     wrong = tuple(row.name for row in report.outcomes if row.state in (Health.DAMAGED, Health.MISSING))
     if call.args.repair and wrong and not call.args.dry_run:
         return _repair(call, spec, target, report, wrong)
@@ -71,7 +72,7 @@ def sync_into(call: Call, spec: Spec, target: Target, options: Options) -> int:
     """Sync with progress, then the summary or the JSON; the exit status."""
     try:
         with call.drawing() as watch:
-            report = api.sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
+            report = sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
     except KeyboardInterrupt:
         raise Interrupted(call.resume(target, spec)) from None
     return _answer(call, report, call.resume(target, spec))
@@ -94,7 +95,7 @@ def _answer(call: Call, report: Report, resume: str) -> int:
 
 def show_plan(call: Call, spec: Spec, target: Target, options: Options) -> int:
     """What would be done, for `--dry-run`."""
-    plan = api.preview(spec, target, call.settings, options=options, environ=call.environ)
+    plan = preview(spec, target, call.settings, options=options, environ=call.environ)
     if call.json:
         call.write(plan_document(call.verb, plan, target if options.place else None, spec.sources))
     else:
@@ -134,5 +135,5 @@ def _repair(call: Call, spec: Spec | None, target: Target, report: Report, wrong
     wrong = tuple(dict.fromkeys(name if name in names else placed[name].owner for name in wrong))
     if lost := sorted(set(wrong) - names):
         raise UsageError(f"{', '.join(spec.sources)} has no asset {lost[0]!r}", "name the file that has it with `-f FILE`")
-    api.set_damaged_aside(target, call.settings, report)
+    set_damaged_aside(target, call.settings, report)
     return sync_into(call, spec, target, Options(only=wrong, require_hashes=call.options().require_hashes))

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from os.path import expanduser, expandvars
 from pathlib import Path
 
-from conda_assets import api
 from conda_assets import spec as specs
 from conda_assets.api.lockfiles import find_locks, read_locks
+from conda_assets.api.look import health
 from conda_assets.api.pinning import Use, pin
+from conda_assets.api.sync import preview, sync
+from conda_assets.api.verify import set_damaged_aside, verify
 from conda_assets.cli.call import exit_status
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, Hint, Interrupted
@@ -108,7 +110,7 @@ def show_plan(spec: Spec, prefix: Path | None, conda: Mapping[str, object]) -> N
     if settings.quiet:
         return
     store = settings.stores[0]
-    plan = api.preview(spec, Target(prefix or Path(os.devnull), spec.base), settings, environ=os.environ)
+    plan = preview(spec, Target(prefix or Path(os.devnull), spec.base), settings, environ=os.environ)
     width = width_of(sys.stderr, os.environ)
     say(sys.stderr, f"\nAssets:\n\n{plan_text(plan, free_bytes=_free_bytes(store), store=str(store), width=width)}\n")
 
@@ -128,7 +130,7 @@ def sync_after(spec: Spec, prefix: Path, conda: Mapping[str, object]) -> Verdict
 def examine(prefix: Path, *, verbose: bool) -> None:
     """Print what `conda doctor` has to say of the environment's assets."""
     try:
-        report = api.health(_of_receipt(prefix))
+        report = health(_of_receipt(prefix))
     except AssetsError as error:
         say(sys.stdout, f"❌ {error.message}\n")
         return
@@ -149,7 +151,7 @@ def to_mend(prefix: Path) -> tuple[str, ...]:
     Raises:
         AssetsError: the receipt cannot be read.
     """
-    return tuple(row.name for row in _wrong(api.health(_of_receipt(prefix))))
+    return tuple(row.name for row in _wrong(health(_of_receipt(prefix))))
 
 
 def mend(prefix: Path, conda: Mapping[str, object]) -> Verdict:
@@ -164,7 +166,7 @@ def mend(prefix: Path, conda: Mapping[str, object]) -> Verdict:
     for project in dict.fromkeys(line.project for line in placed):
         target = Target(prefix, Path(project or os.devnull))
         spec = Spec(tuple(_asset(line) for line in placed if line.project == project), ("the receipt",), target.project)
-        api.set_damaged_aside(target, settings, api.verify(target, only=[asset.name for asset in spec.assets]))
+        set_damaged_aside(target, settings, verify(target, only=[asset.name for asset in spec.assets]))
         verdict = _sync(spec, target, settings, resume)
         if verdict.exit_code:
             return verdict
@@ -174,7 +176,7 @@ def mend(prefix: Path, conda: Mapping[str, object]) -> Verdict:
 def _sync(spec: Spec, target: Target, settings: Settings, resume: str) -> Verdict:
     mode = "none" if settings.json else "auto"
     with drawing(mode, sys.stderr, quiet=settings.quiet, environ=os.environ) as watch:
-        report = api.sync(spec, target, settings, watch=watch, environ=os.environ)
+        report = sync(spec, target, settings, watch=watch, environ=os.environ)
     if not report.failures:
         if not settings.quiet and not settings.json:
             say(sys.stderr, report_text(report, verbose=False))

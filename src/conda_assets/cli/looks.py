@@ -6,16 +6,12 @@ import platform
 import shutil
 import sys
 
-from conda_assets import api
-from conda_assets import spec as specs
-from conda_assets.api.engine import engine_found
-from conda_assets.api.hub import lay_out
+from conda_assets.api.places import listing, path_of
 from conda_assets.cli.call import Call
 from conda_assets.cli.configured import rows_of
 from conda_assets.cli.document import SCHEMA, listing_document, report_document
 from conda_assets.errors import UsageError
 from conda_assets.model import Health, shown_size
-from conda_assets.terminal import info_text, list_text, status_text
 from conda_assets.version import __version__
 
 __all__ = ["run_info", "run_list", "run_path", "run_schema", "run_status"]
@@ -23,12 +19,15 @@ __all__ = ["run_info", "run_list", "run_path", "run_schema", "run_status"]
 
 def run_status(call: Call) -> int:
     """What is there, compared with the file, or with the receipt where there is no file; 3 unless all is."""
+    from conda_assets.api.look import health, status
+    from conda_assets.terminal import status_text
+
     spec = call.spec_if_any()
     target = call.target(spec)
     if spec is None:
-        report = api.health(target)
+        report = health(target)
     else:
-        report = api.status(call.pinned(spec), target, call.settings, options=call.options(), environ=call.environ)
+        report = status(call.pinned(spec), target, call.settings, options=call.options(), environ=call.environ)
     fine = all(row.state in (Health.PRESENT, Health.SKIPPED) for row in report.outcomes if not row.optional)
     if call.json:
         call.write(report_document(report, success=fine))
@@ -44,7 +43,7 @@ def run_path(call: Call) -> int:
     if not call.args.asset:
         raise UsageError("the name of an asset is missing", "`conda assets list` shows them")
     target = call.target(None)
-    path, stands = api.path_of(call.args.asset, target)
+    path, stands = path_of(call.args.asset, target)
     if call.json:
         call.write({"schema": SCHEMA, "success": stands, "command": "path", "prefix": str(target.prefix), "path": str(path)})
     else:
@@ -56,6 +55,8 @@ def run_path(call: Call) -> int:
 
 def _hub_home(call: Call) -> int:
     """A folder that Hugging Face's libraries take as their cache; 3 where something that it should show is gone."""
+    from conda_assets.api.hub import lay_out
+
     made = lay_out(call.target(None))
     for note in made.notes:
         call.say(f"Note: {note}")
@@ -70,23 +71,30 @@ def _hub_home(call: Call) -> int:
 def run_list(call: Call) -> int:
     """The assets of an environment."""
     target = call.target(None)
-    lines = api.listing(target)
+    lines = listing(target)
     if call.json:
-        rows = [(placed, str(api.path_of(placed.name, target)[0])) for placed in lines]
+        rows = [(placed, str(path_of(placed.name, target)[0])) for placed in lines]
         call.write(listing_document("list", rows, target))
     else:
+        from conda_assets.terminal import list_text
+
         call.tell(list_text(lines, target, width=call.width))
     return 0
 
 
 def run_schema(call: Call) -> int:
     """The JSON Schema; `--json` is what it prints anyway."""
-    call.write(specs.json_schema())
+    from conda_assets.spec import json_schema
+
+    call.write(json_schema())
     return 0
 
 
 def run_info(call: Call) -> int:
     """Versions, paths, the engine, and every setting with its origin."""
+    from conda_assets.api.engine import engine_found
+    from conda_assets.terminal import info_text
+
     settings = call.settings
     found = engine_found(settings, call.environ)
     engine = {"path": str(found.path), "version": found.version, "origin": found.origin} if found else None

@@ -12,11 +12,10 @@ from pathlib import Path
 from types import FrameType
 
 from conda_assets.cli.call import Call, settings_of
-from conda_assets.cli.document import error_document
 from conda_assets.cli.parser import Parser, configure_parser
 from conda_assets.errors import AssetsError, Interrupted
 from conda_assets.settings import load
-from conda_assets.terminal import error_text, say, wants_colour
+from conda_assets.terminal import say, wants_colour
 
 __all__ = ["main", "run"]
 
@@ -85,8 +84,12 @@ def _program(conda: Mapping[str, object] | None) -> str:
 
 
 def _say_error(verb: str, error: AssetsError, *, as_json: bool) -> int:
+    from conda_assets.terminal import error_text
+
     if as_json:
         import json
+
+        from conda_assets.cli.document import error_document
 
         print(json.dumps(error_document(verb, error), indent=2))
     say(sys.stderr, error_text(error, colour=wants_colour(sys.stderr, os.environ)))

@@ -6,7 +6,20 @@ outside `within` is written, whatever links somebody planted below it: each fold
 
 from __future__ import annotations
 
-from conda_assets.link.placing import place
-from conda_assets.link.standing import remove_placed, set_aside, stamp, stands
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conda_assets.link.placing import place
+    from conda_assets.link.standing import remove_placed, set_aside, stamp, stands
 
 __all__ = ["place", "remove_placed", "set_aside", "stamp", "stands"]
+
+# Looking needs a tenth of what placing does.
+_HOMES = {"place": "placing", "remove_placed": "standing", "set_aside": "standing", "stamp": "standing", "stands": "standing"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

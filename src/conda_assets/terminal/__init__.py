@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TextIO
+from importlib import import_module
+from typing import TYPE_CHECKING, TextIO
 
 from conda_assets.errors import UsageError
-from conda_assets.events import Observer, nobody
-from conda_assets.terminal.live import Live, size_of
-from conda_assets.terminal.logs import Failures, Json, Plain
-from conda_assets.terminal.text import error_text, info_text, list_text, plan_text, report_text, status_text
+from conda_assets.terminal.size import size_of
 from conda_assets.terminal.words import say
+
+if TYPE_CHECKING:
+    from conda_assets.events import Observer
+    from conda_assets.terminal.live import Live
+    from conda_assets.terminal.logs import Failures, Json, Plain
+    from conda_assets.terminal.text import error_text, info_text, list_text, plan_text, report_text, status_text
 
 __all__ = [
     "MODES",
@@ -31,6 +35,8 @@ __all__ = [
     "wants_colour",
     "width_of",
 ]
+
+_TEXTS = frozenset(name for name in __all__ if name.endswith("_text"))
 
 #: How progress may be shown: docker's words.
 MODES = ("auto", "tty", "plain", "json", "none")
@@ -64,6 +70,8 @@ def drawing(
     if mode not in MODES:
         raise UsageError(f"cannot show progress as {mode!r}", f"choose one of {', '.join(MODES)}")
     if quiet:
+        from conda_assets.events import nobody
+
         yield nobody
         return
     with _face(mode, stream, verbosity, environ) as face:
@@ -85,6 +93,9 @@ def width_of(stream: TextIO, environ: Mapping[str, str]) -> int | None:
 
 
 def _face(mode: str, stream: TextIO, verbosity: int, environ: Mapping[str, str]) -> Live | Plain | Json | Failures:
+    from conda_assets.terminal.live import Live
+    from conda_assets.terminal.logs import Failures, Json, Plain
+
     if mode == "auto":
         mode = "tty" if _is_watched(stream, environ) else "plain"
     if mode == "json":
@@ -102,3 +113,10 @@ def _face(mode: str, stream: TextIO, verbosity: int, environ: Mapping[str, str])
 def _is_watched(stream: TextIO, environ: Mapping[str, str]) -> bool:
     unattended = any(environ.get(name, "").lower() not in ("", "0", "false", "no") for name in _UNATTENDED)
     return stream.isatty() and environ.get("TERM") != "dumb" and not unattended
+
+
+def __getattr__(name: str) -> object:
+    # A table is not needed to say a path.
+    if name not in _TEXTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.text"), name)

@@ -14,32 +14,18 @@ from typing import TYPE_CHECKING, TextIO
 from conda_assets.events import Event, Progressed, Started, Unpacking
 from conda_assets.terminal.frame import block
 from conda_assets.terminal.lines import Wording, total_line
+from conda_assets.terminal.size import size_of
 from conda_assets.terminal.tally import Tally
 from conda_assets.terminal.words import Line, Tone, clean, fitting, paint
 
 if TYPE_CHECKING:
     from conda_assets.terminal.screen import Screen
 
-__all__ = ["Live", "size_of"]
+__all__ = ["Live"]
 
 _FRAME_S = 0.25
 # Nobody drew for that long: the process was stopped (Ctrl-Z), and the shell has written in the meantime.
 _STOPPED_S = 2.0
-
-
-def size_of(stream: TextIO, environ: Mapping[str, str]) -> tuple[int, int]:
-    """Columns and rows of the terminal behind the stream; where there is none, of COLUMNS and LINES, else 80 and 24."""
-    try:
-        columns, rows = os.get_terminal_size(stream.fileno())
-    except (OSError, ValueError):
-        columns = rows = 0
-    # A terminal that was never told its size says 0.
-    return columns or _number(environ, "COLUMNS", 80), rows or _number(environ, "LINES", 24)
-
-
-def _number(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else default
 
 
 class Live:

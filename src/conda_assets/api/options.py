@@ -1,0 +1,50 @@
+"""Which of a file's assets are meant, and how; what the command line adds to the file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from conda_assets.activation import set_by_user
+from conda_assets.errors import UnknownAsset, UsageError
+from conda_assets.model import Spec, Target
+from conda_assets.plan import Choice
+from conda_assets.settings import Settings
+
+__all__ = ["Options", "choose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds. `place`: False fills the store only. `refetch`: names whose stored bytes are not to be used."""
+
+    groups: Collection[str] = ()
+    all_groups: bool = False
+    only: Collection[str] = ()
+    prune: bool = False
+    require_hashes: bool = False
+    place: bool = True
+
+
+def choose(spec: Spec, target: Target, settings: Settings, options: Options, environ: Mapping[str, str]) -> Choice:
+    """The part of the file that is meant.
+
+    Raises:
+        UsageError: a group or a name that the file does not have.
+    """
+    names = {name for asset in spec.assets for name in (asset.owner, asset.name)}
+    if strange := sorted(set(options.only) - names):
+        raise UnknownAsset(
+            f"no asset {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(names)) or 'none'}"
+        )
+    groups = {group for asset in spec.assets for group in asset.groups}
+    if strange := sorted(set(options.groups) - groups):
+        raise UsageError(
+            f"no group {strange[0]!r} in {', '.join(spec.sources)}", f"it has: {', '.join(sorted(groups)) or 'none'}"
+        )
+    user_set = {
+        asset.name
+        for asset in spec.assets
+        if asset.env and set_by_user(asset.env, environ, target.folder(asset.root) / asset.env_path)
+    }
+    return Choice(settings.subdir, options.groups, options.all_groups, options.only, user_set)
