@@ -281,8 +281,11 @@ def test_nothing_is_left_beside_the_file_when_all_went_well(store: Store, folder
     claimed(store, "empty-handed").release()
     store.close()
     assert [name for name in names(folder) if not name.startswith("locks/")] == [
-        "CACHEDIR.TAG", "conda-assets-store.json", f"sha256/{SHA256.hex[:2]}/{SHA256.hex}",
-    ]  # fmt: skip
+        "CACHEDIR.TAG",
+        "conda-assets-store.json",
+        f"sha256/{SHA256.hex[:2]}/{SHA256.hex}",
+        f"used/{SHA256.hex[:2]}/{SHA256.hex}",
+    ]
     assert list((folder / "staging").iterdir()) == []
     assert list((folder / "runs").iterdir()) == []
 
@@ -530,14 +533,15 @@ def test_everything_in_a_store_has_the_mode_of_its_folder_whatever_the_umask(fol
             expected = 0o700 if given is None else given
             assert mode(folder) == expected
             made = [path for path in folder.rglob("*") if path.is_dir() and path != claim.data.parent]
-            assert len(made) == 11
+            assert len(made) == 13
             assert {oct(mode(path)) for path in made if path.name != "locks"} == {oct(expected)}
             assert oct(mode(folder / "locks")) == oct(expected & ~stat.S_ISVTX)
             assert mode(claim.data.parent) & 0o777 == 0o700
             assert mode(stored.path) == 0o444
             for path in folder.rglob("*"):
                 if path.is_file() and path != stored.path:
-                    assert mode(path) == (expected & 0o666 if path.parent.name == "locks" else 0o644), path
+                    for_all = path.parent.name == "locks" or "used" in path.parts
+                    assert mode(path) == (expected & 0o666 if for_all else 0o644), path
             claim.release()
     finally:
         os.umask(before)

@@ -16,6 +16,7 @@ from conda_assets.api.options import Options, choose
 from conda_assets.api.pinning import name_lock
 from conda_assets.api.places import place_of, still_stands
 from conda_assets.api.placing import Ledger
+from conda_assets.api.rooting import root_of
 from conda_assets.api.unpacking import Beside, check_archive
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, HashRequired, Offline
@@ -117,33 +118,46 @@ class _Sync:
     ) -> None:
         self._spec, self._target, self._settings, self._options = spec, target, settings, options
         self._watch, self._environ = watch, environ
-        self._store = open_stores(settings.stores)
+        self._store = open_stores(settings.stores, holds=True)
         self._beside = Beside(watch)
         self._ledger = Ledger(target, self._beside.watch) if options.place else None
         self._outcomes: dict[str, Outcome] = {}
         self.unlisted: Mapping[str, AssetsError] = {}
+        self._hoped: frozenset[str] | None = None
 
     def report(self, plan: Plan) -> Report:
         self._watch(Planned(plan))
+        self._hoped = frozenset(sha256 for step in plan.steps if (sha256 := _sha256_of(step)))
+        lost = []
         try:
             # Files first: one may have to leave the place of a folder.
             for step in sorted(plan.steps, key=lambda step: step.asset.unpack is not None):
                 if step.verb is Verb.LINK and step.stored is not None:
-                    self._settle(step.asset, step.stored)
+                    # Found again, and held: a collector may have come between the plan and now.
+                    if (stored := self._store.find(Digest("sha256", step.stored.sha256))) is not None:
+                        self._settle(step.asset, stored)
+                    else:
+                        lost.append(step.asset)
                 elif step.verb in (Verb.SKIP, Verb.KEEP):
                     self._outcomes[step.asset.name] = self._idle(step)
                     if self._ledger and step.placed and step.placed.unpack:
                         self._beside.begin(partial(self._ledger.tidy, step.placed))
-            self._fetch([step.asset for step in plan.of(Verb.FETCH)])
+            self._fetch([step.asset for step in plan.of(Verb.FETCH)] + lost)
             self._beside.finish()
             if self._ledger and self._options.prune:
                 self._ledger.remove(strays(self._ledger.placed, self._spec))
         finally:
             self._beside.close()
-            if self._ledger:
-                self._ledger.save()
+            with closing(self._store):
+                self._write_down()
         outcomes = tuple(self._outcomes[asset.name] for asset in self._spec.assets)
         return Report("sync" if self._options.place else "fetch", self._target, self._spec.sources, outcomes)
+
+    def _write_down(self) -> None:
+        if self._ledger:
+            self._ledger.save()
+            # Behind the receipt, and before the store lets go of what was held.
+            self._store.register(root_of(self._target, self._ledger.placed, settled=True))
 
     def _fetch(self, assets: list[Asset]) -> None:
         wants = self._wants(assets)
@@ -202,6 +216,10 @@ class _Sync:
 
     def _settle(self, asset: Asset, stored: Stored, arrival: Arrival | None = None) -> None:
         """Put what is stored where it belongs; an archive is unpacked beside what else goes on."""
+        if self._ledger and self._hoped is not None:
+            # Before the first file stands there: should we be killed then, a collector knows of it all the same.
+            self._store.register(root_of(self._target, self._ledger.placed, settled=False, more=self._hoped))
+            self._hoped = None
         if asset.unpack is None or self._ledger is None:
             self._put(asset, stored, time.monotonic(), arrival=arrival)
             return
@@ -277,6 +295,13 @@ class _Sync:
             unpack=asset.unpack if self._ledger else None,
         )
         return replace(blank, **rest)  # type: ignore[arg-type]
+
+
+def _sha256_of(step: Step) -> str | None:
+    """Of what the step may place, where that is known."""
+    if step.verb is Verb.LINK and step.stored is not None:
+        return step.stored.sha256
+    return step.asset.digest.hex if step.asset.digest and step.asset.digest.algorithm == "sha256" else None
 
 
 def want_key(asset: Asset) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from pathlib import Path
 
 from conda_assets.api.places import listing, path_of
 from conda_assets.cli.call import Call
@@ -98,20 +99,33 @@ def run_info(call: Call) -> int:
     settings = call.settings
     found = engine_found(settings, call.environ)
     engine = {"path": str(found.path), "version": found.version, "origin": found.origin} if found else None
-    stores = [{"path": str(folder), "free_bytes": _free(folder)} for folder in settings.stores]
+    stores = [{"path": str(folder), "free_bytes": _free(folder), "size_bytes": _held(folder)} for folder in settings.stores]
     rows = rows_of(settings)
     if call.json:
         document = {"schema": SCHEMA, "success": True, "command": "info", "version": __version__, "engine": engine}
         document |= {"python": platform.python_version(), "executable": sys.executable, "stores": stores}
         call.write({**document, "settings": {row.key: {"value": row.value, "origin": row.origin} for row in rows}})
         return 0
-    shown = {"conda-assets": __version__, "python": f"{platform.python_version()} ({sys.executable})"}
+    shown: dict[str, object] = {"conda-assets": __version__, "python": f"{platform.python_version()} ({sys.executable})"}
     shown["engine"] = f"aria2 {found.version} at {found.path} ({found.origin})" if found else "built-in, one connection a file"
-    for store in stores:
-        free = store["free_bytes"]
-        shown["store"] = str(store["path"]) + (f" ({shown_size(free)} free)" if isinstance(free, int) else "")
+    shown["store"] = [_with_sizes(store["path"], store["size_bytes"], store["free_bytes"]) for store in stores]
     call.tell(info_text(shown | {row.key: row.text for row in rows}))
     return 0
+
+
+def _with_sizes(path: object, held: object, free: object) -> str:
+    known = [f"{shown_size(held)} in it"] if isinstance(held, int) else []
+    known += [f"{shown_size(free)} free"] if isinstance(free, int) else []
+    return f"{path} ({', '.join(known)})" if known else str(path)
+
+
+def _held(folder: Path) -> int | None:
+    from conda_assets.store import open_stores
+
+    try:
+        return open_stores([folder]).size_bytes()
+    except OSError:
+        return None
 
 
 def _free(folder: object) -> int | None:

@@ -28,6 +28,7 @@ _VERBS = {
     "create": ("environments", "run_create"),
     "export": ("bundles", "run_export"),
     "fetch": ("files", "run_fetch"),
+    "gc": ("collecting", "run_gc"),
     "import": ("edits", "run_import"),
     "info": ("looks", "run_info"),
     "list": ("looks", "run_list"),

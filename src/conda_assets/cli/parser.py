@@ -38,6 +38,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     _lock(verbs)
     _outdated(verbs)
     _setup(verbs)
+    _gc(verbs)
     configure_edits(verbs)
     _serve(verbs)
     _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
@@ -192,6 +193,26 @@ def _setup(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _verb(verbs, "setup", "put conda-forge first with strict channel priority, for the environment or the user")
     parser.add_argument("--user", action="store_true", help="for every environment of this user, in ~/.condarc")
     parser.add_argument("--undo", action="store_true", help="take back what setup changed")
+    _common(parser)
+
+
+def _gc(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "gc",
+        "remove from the store what no environment uses; what a running sync needs stays",
+        where=False,
+        examples="examples:\n  conda assets gc --dry-run\n  conda assets gc --older-than 30d --max-size 100G -y",
+    )
+    parser.add_argument("--max-size", metavar="SIZE", help="stop once the store has no more than SIZE, such as 100G")
+    parser.add_argument("--older-than", metavar="AGE", help="only what has not been used for AGE, such as 30d, 12h")
+    parser.add_argument(
+        "--forget",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="an environment that is not coming back, though that cannot be told (its disk or host is away); may be repeated",
+    )
     _common(parser)
 
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from conda_assets.digest import Digest
 from conda_assets.errors import StoreFailed
-from conda_assets.locking import alone
 from conda_assets.model import Stored
-from conda_assets.store.ground import Ground, sync_folder
+from conda_assets.store.ground import sync_folder
 from conda_assets.store.refusal import refusals
 from conda_assets.store.run import Run, probe
 from conda_assets.store.staging import is_taken, key_name, leaves, occupy, remove, tidy, vacate
 from conda_assets.store.tree import Entry, Tree
+from conda_assets.store.uses import deciding, mark_use
 
 __all__ = ["Claim", "holder", "take"]
 
 # A decision takes milliseconds; who needs longer than this has been stopped.
 _DECIDING_S = 5.0
+_LOOKING_S = 60.0
 
 
 class Claim:
@@ -32,8 +32,9 @@ class Claim:
     run left of it may stand there.
     """
 
-    def __init__(self, ground: Ground, leaf: Path, uid: int, give_back: Callable[[], None]) -> None:
-        self._ground, self._leaf, self._uid, self._give_back = ground, leaf, uid, give_back
+    def __init__(self, run: Run, leaf: Path, give_back: Callable[[], None], *, holds: bool) -> None:
+        self._run, self._ground, self._uid = run, run.ground, run.uid
+        self._leaf, self._give_back, self._holds = leaf, give_back, holds
         self._open = True
         self.data = leaf / "data"
 
@@ -69,7 +70,7 @@ class Claim:
                 for url in urls:
                     self._note(self._ground.tree.url(url), entry)
                 shelf = self._ground.folder(final.parent)
-                known = self._ground.tree.stored(sha256, size_bytes)
+                known = self._known(sha256, size_bytes)
                 if known is None:
                     _seal(descriptor, self.data)
             finally:
@@ -105,6 +106,15 @@ class Claim:
                 vacate(self._leaf)
         finally:
             self._give_back()
+
+    def _known(self, sha256: str, size_bytes: int) -> Stored | None:
+        """What stands there already; from here on no collector takes that, or what will stand there."""
+        # With the lock even where nothing is held: a collector may just be about to delete what stands there.
+        with deciding(self._run, sha256, seconds=_LOOKING_S):
+            if self._holds:
+                self._run.hold(sha256)
+            mark_use(self._ground, sha256)
+            return self._ground.tree.stored(sha256, size_bytes)
 
     def _open_checked(self, size_bytes: int) -> int:
         """A descriptor of `data`, which is a file of ours, of that size, that has no other name."""
@@ -142,8 +152,10 @@ class Claim:
                 remove(path)
 
 
-def take(run: Run, key: str, give_back: Callable[[], None]) -> Claim | None:
+def take(run: Run, key: str, give_back: Callable[[], None], *, holds: bool = False) -> Claim | None:
     """Claim the key for the run, going on with what an earlier run left; None while another one has it.
+
+    `holds`: what is adopted is kept from collectors until the run ends.
 
     Raises:
         StoreFailed: a planted link where a folder should be.
@@ -151,7 +163,7 @@ def take(run: Run, key: str, give_back: Callable[[], None]) -> Claim | None:
     """
     ground = run.ground
     name = key_name(key)
-    with _deciding(run, name) as alone:
+    with deciding(run, name, seconds=_DECIDING_S) as alone:
         if not alone:
             return None
         hall = ground.folder(ground.tree.folder / "staging" / name)
@@ -163,7 +175,7 @@ def take(run: Run, key: str, give_back: Callable[[], None]) -> Claim | None:
             vacate(leaf)
             return None
     tidy(leaf, run.uid)
-    return Claim(ground, leaf, run.uid, give_back)
+    return Claim(run, leaf, give_back, holds=holds)
 
 
 def holder(tree: Tree, key: str) -> str:
@@ -176,23 +188,6 @@ def holder(tree: Tree, key: str) -> str:
                 return str(who)
             perhaps = perhaps or who
     return str(perhaps or "another process")
-
-
-@contextmanager
-def _deciding(run: Run, name: str) -> Iterator[bool]:
-    """One decision at a time for this key (and the 1 in 256 that share its lock); False when that takes too long."""
-    if not run.locks_work:
-        yield True
-        return
-    folder = run.ground.folder(run.ground.tree.folder / "locks", sticky=False)
-    path = folder / hashlib.sha256(name.encode()).hexdigest()[:2]
-    with ExitStack() as stack:
-        try:
-            mine = stack.enter_context(alone(path, seconds=_DECIDING_S, mode=run.ground.file_mode))
-        except PermissionError:
-            # Another user's, left without its mode by a kill: the names of the folders decide alone.
-            mine = True
-        yield mine
 
 
 def _seal(descriptor: int, path: Path) -> None:

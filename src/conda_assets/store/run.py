@@ -1,6 +1,7 @@
 """A run: one process that claims, and its children. Whether another run is over.
 
     runs/<32 hex digits>    {"host": "node7", "boot": "0ae5…", "pid": 4711}
+                            248dfc39…       a line for each stored file that the run holds
 
 It is written and synced before anything carries the run's name.
 """
@@ -12,13 +13,13 @@ import os
 import secrets
 import socket
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from conda_assets.locking import CHILDREN_INHERIT, try_lock
 from conda_assets.store.ground import Ground
 
-__all__ = ["Run", "Who", "begin_run", "end_run", "is_run_name", "probe"]
+__all__ = ["Run", "Who", "begin_run", "end_run", "held_lines", "is_run_name", "probe"]
 
 # How long a folder must have been quiet, in seconds, before it counts as left behind where no lock can tell:
 # its process is gone (a child may write on for a second), or it is on another machine (the longest silence of a live
@@ -58,6 +59,7 @@ class Run:
     descriptor: int
     uid: int
     locks_work: bool
+    _held: set[str] = field(default_factory=set)
 
     @property
     def path(self) -> Path:
@@ -67,6 +69,16 @@ class Run:
     def inherit_fds(self) -> tuple[int, ...]:
         """What a child must be given, so that this run is not over before the child is."""
         return (self.descriptor,) if CHILDREN_INHERIT else ()
+
+    def hold(self, sha256: str) -> None:
+        """Say that the run needs this file.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        if sha256 not in self._held:
+            os.write(self.descriptor, f"{sha256}\n".encode())
+            self._held.add(sha256)
 
     def touch(self) -> int:
         """Say that the run is alive; the file server's time, in nanoseconds."""
@@ -123,7 +135,7 @@ def begin_run(ground: Ground) -> Run:
         with suppress(OSError):  # no locks on this file system
             locks_work = try_lock(descriptor) and not _may_lock_again(path)
         path.chmod(0o644)
-        os.write(descriptor, json.dumps(asdict(who)).encode())
+        os.write(descriptor, f"{json.dumps(asdict(who))}\n".encode())
         os.fsync(descriptor)  # over NFS the others see it only then
         return Run(ground, name, who, descriptor, os.fstat(descriptor).st_uid, locks_work)
     except BaseException:
@@ -159,10 +171,19 @@ def probe(path: Path) -> tuple[bool, Who | None]:
     finally:
         os.close(descriptor)
     try:
-        content = json.loads(text)
+        content = json.loads(text.partition(b"\n")[0])
         return free, Who(str(content["host"]), str(content["boot"]), int(content["pid"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return free, None
+
+
+def held_lines(path: Path) -> set[str]:
+    """What a run holds.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+    """
+    return set(path.read_text(encoding="ascii", errors="replace").splitlines()[1:])
 
 
 def is_run_name(name: str) -> bool:

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from conda_assets.digest import Digest
@@ -17,25 +18,32 @@ from conda_assets.model import Stored
 from conda_assets.store.claim import Claim, holder, take
 from conda_assets.store.ground import Ground, break_ground
 from conda_assets.store.refusal import free_bytes, nearest, refusals
+from conda_assets.store.roots import Root, is_registered, write_root
 from conda_assets.store.run import Run, begin_run, end_run
 from conda_assets.store.staging import sweep
 from conda_assets.store.tree import Tree
+from conda_assets.store.uses import hold
 
 __all__ = ["Store", "open_stores"]
 
 
-def open_stores(folders: Sequence[Path]) -> Store:
-    """The store made of these folders, at least one. They need not exist; nothing is made before the first claim."""
+def open_stores(folders: Sequence[Path], *, holds: bool = False) -> Store:
+    """The store made of these folders, at least one. They need not exist; nothing is made before the first claim.
+
+    `holds`: what is found or brought is kept from collectors until `close`, for whoever will place it somewhere.
+    """
     if not folders:
         raise StoreFailed("no store folder is set")
-    return Store(tuple(Tree(Path(os.path.abspath(folder))) for folder in folders))
+    return Store(tuple(Tree(Path(os.path.abspath(folder))) for folder in folders), holds=holds)
 
 
 class Store:
     """Find files, claim the right to bring one. Safe for several threads; `close` it, or use it as a context manager."""
 
-    def __init__(self, trees: tuple[Tree, ...]) -> None:
-        self._trees = trees
+    def __init__(self, trees: tuple[Tree, ...], *, holds: bool = False) -> None:
+        self._trees, self._holds = trees, holds
+        # Runs in other folders than the one that is written, for what is held there; None where that is not allowed.
+        self._beside: dict[Tree, Run | None] = {}
         self._known: set[Tree] = set()
         self._lock = threading.RLock()
         self._written: Tree | None = None
@@ -65,7 +73,7 @@ class Store:
         Raises:
             StoreFailed: a folder has a newer layout.
         """
-        return next((found for tree in self._readable() if (found := tree.find(digest, size_bytes))), None)
+        return next((found for tree in self._readable() if (found := self._kept(tree, tree.find(digest, size_bytes)))), None)
 
     def find_url(self, url: str) -> Stored | None:
         """The file that the URL gave when it was fetched without a hash.
@@ -73,7 +81,7 @@ class Store:
         Raises:
             StoreFailed: a folder has a newer layout.
         """
-        return next((found for tree in self._readable() if (found := tree.find_url(url))), None)
+        return next((found for tree in self._readable() if (found := self._kept(tree, tree.find_url(url)))), None)
 
     def claim(self, key: str) -> Claim | None:
         """The right to bring one file; None while somebody else has it, or a child of somebody killed still writes.
@@ -89,7 +97,7 @@ class Store:
             if key in self._claims:
                 return None
             with refusals(run.ground.tree.folder, "claim a place in"):
-                claim = take(run, key, lambda: self._forget(key))
+                claim = take(run, key, lambda: self._forget(key), holds=self._holds)
             if claim is not None:
                 self._claims[key] = claim
             return claim
@@ -147,6 +155,41 @@ class Store:
             for claim in list(self._claims.values()):
                 claim.release()
             self._stop()
+            for run in self._beside.values():
+                if run is not None:
+                    run.end()
+            self._beside = {}
+
+    def register(self, root: Root) -> None:
+        """Write down what an environment uses, in each folder that is there and may be written.
+
+        Raises:
+            StoreFailed: a folder has a newer layout.
+        """
+        for tree in self._readable():
+            if tree in self._known and not is_registered(tree, root):
+                # A store that only others write is collected by them alone, who see what they can.
+                with suppress(OSError):
+                    write_root(break_ground(tree), root)
+
+    def _kept(self, tree: Tree, found: Stored | None) -> Stored | None:
+        """What was found, kept from collectors if that is wanted; None when one was faster."""
+        if found is None or not self._holds:
+            return found
+        with self._lock:
+            run = self._running() if tree == self._writable() else self._run_beside(tree)
+            if run is None:
+                return found
+            with refusals(tree.folder, f"hold {found.sha256} in"):
+                return hold(run, found.sha256)
+
+    def _run_beside(self, tree: Tree) -> Run | None:
+        if tree not in self._beside:
+            self._beside[tree] = None
+            if not _refused(tree.folder):
+                with suppress(OSError):
+                    self._beside[tree] = begin_run(break_ground(tree))
+        return self._beside[tree]
 
     def _forget(self, key: str) -> None:
         with self._lock:

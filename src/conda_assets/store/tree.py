@@ -111,6 +111,16 @@ class Tree:
                 if _SHA256.fullmatch(path.name) and (found := self.stored(path.name)):
                     yield found
 
+    def names(self) -> Iterator[tuple[Path, str]]:
+        """What stands for files: aliases, URLs and marks of use, each with the sha256 that it leads to."""
+        for path in sorted((self.folder / "used").glob("??/*")):
+            if _SHA256.fullmatch(path.name):
+                yield path, path.name
+        for pattern in ("aliases/*/??/*", "urls/??/*"):
+            for path in sorted(self.folder.glob(pattern)):
+                if (entry := _read_entry(path)) is not None:
+                    yield path, entry.sha256
+
     def _follow(self, path: Path, size_bytes: int | None) -> Stored | None:
         entry = _read_entry(path)
         if entry is None or (size_bytes is not None and entry.size_bytes != size_bytes):

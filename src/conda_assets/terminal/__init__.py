@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conda_assets.events import Observer
     from conda_assets.terminal.live import Live
     from conda_assets.terminal.logs import Failures, Json, Plain
-    from conda_assets.terminal.text import error_text, info_text, list_text, plan_text, report_text, status_text
+    from conda_assets.terminal.text import error_text, info_text, list_text, plan_text, removals_text, report_text, status_text
 
 __all__ = [
     "MODES",
@@ -29,6 +29,7 @@ __all__ = [
     "info_text",
     "list_text",
     "plan_text",
+    "removals_text",
     "report_text",
     "say",
     "status_text",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from time import localtime, strftime
 
 from conda_assets.errors import AssetsError, SpecInvalid
 from conda_assets.model import Health, Outcome, Placed, Plan, Report, Root, State, Step, Target, Verb, shown_size, shown_url
 from conda_assets.terminal.tables import Column, table
 from conda_assets.terminal.words import Tone, clean, clean_lines, count_of, joined, paint
 
-__all__ = ["error_text", "info_text", "list_text", "plan_text", "report_text", "status_text"]
+__all__ = ["error_text", "info_text", "list_text", "plan_text", "removals_text", "report_text", "status_text"]
 
 
 def plan_text(plan: Plan, *, free_bytes: int | None, store: str, width: int | None = None) -> str:
@@ -207,6 +208,13 @@ def error_text(error: AssetsError, *, colour: bool) -> str:
         words = " ".join(clean_lines(hint.text))
         lines.append(paint((("Hint:", Tone.FLOW), (f" {words}", Tone.PLAIN)), colour=colour))
     return "\n".join(lines)
+
+
+def removals_text(rows: Sequence[tuple[str, str, int, int]], *, width: int | None = None) -> str:
+    """What is to go from the store: kind, path, bytes, and when it was used last, in nanoseconds since the epoch."""
+    columns = [Column("what"), Column("size", right=True), Column("last used"), Column("path", least=24)]
+    cells = [(kind, shown_size(size), strftime("%Y-%m-%d", localtime(used / 1e9)), path) for kind, path, size, used in rows]
+    return "\n".join(table(columns, cells, width))
 
 
 def info_text(mapping: Mapping[str, object]) -> str:
