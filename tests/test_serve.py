@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +246,104 @@ def test_the_command_line_backs_up_and_makes_tokens(tmp_path):
         subprocess.run([*words, "--backup", str(tmp_path / "copy.db")], check=True, capture_output=True)
         assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
         assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_says_what_is_pinned(lab, origin):
+    _, client = lab
+    content = Virtual(MB, seed=40)
+    url = origin.add("/w.bin", content)
+    lock = f"""\
+version: 1
+assets:
+- name: secret
+  url: https://example.org/x?sig=***
+  sha256: {"a" * 64}
+  vouched_by: first download
+- name: w
+  url: {url}?moves
+  pinned_url: {url}
+  size: {MB}
+  sha256: {content.sha256}
+  vouched_by: first download
+"""
+    said = client.api("POST", "/jobs", {"text": lock, "name": "bert.assets.lock"})
+    assert (said["kind"], [each["name"] for each in said["refused"]]) == ("lock", ["secret"])
+    (job,) = said["jobs"]
+    assert (job["environments"], job["digest"]) == (["bert"], f"sha256:{content.sha256}")
+    assert client.done(job["id"])["state"] == "done"
+
+
+def test_two_centres_do_not_share_their_data(tmp_path):
+    import subprocess
+    import sys
+
+    program = Program(tmp_path / "data")
+    program.start()
+    try:
+        words = [sys.executable, "-m", "conda_assets", "serve", "--data", str(tmp_path / "data"), "--port", "0"]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert (done.returncode, "another centre runs" in done.stderr) == (2, True)
+    finally:
+        assert program.stop() == 0
+
+
+def test_tls_serves_other_addresses_and_keeps_cookies_from_plain_http(tmp_path):
+    import ssl
+    import urllib.request
+
+    import trustme
+
+    authority, folder = trustme.CA(), tmp_path / "tls"
+    folder.mkdir()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    server = authority.issue_cert("127.0.0.1")
+    server.private_key_pem.write_to_path(str(folder / "key.pem"))
+    server.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    words = [
+        "--host",
+        "0.0.0.0",
+        "--allow-host",
+        "127.0.0.1",
+        "--tls-cert",
+        str(folder / "cert.pem"),
+        "--tls-key",
+        str(folder / "key.pem"),
+    ]
+    program = Program(tmp_path / "data", *words)
+    client = program.start()
+    try:
+        asked = urllib.request.Request(client.url.replace("0.0.0.0", "127.0.0.1") + "api/v1/session", method="POST")
+        asked.data = b'{"token": "%s"}' % client.token.encode()
+        asked.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(asked, context=ssl.create_default_context(cafile=str(folder / "ca.pem"))) as answer:
+            assert "secure" in answer.headers["set-cookie"].lower()
+            assert answer.headers["strict-transport-security"]
+    finally:
+        assert program.stop() == 0
+
+
+@pytest.mark.slow
+def test_whenever_it_is_killed_every_file_completes_right(tmp_path, origin):
+    """Twenty kills at any moment between the start and the last file."""
+    import random
+    import time
+
+    chance = random.Random(1)
+    contents = {f"/{number}.bin": Virtual(8 * MB, seed=50 + number) for number in range(12)}
+    urls = [origin.add(path, content, Faults(rate=60_000)) for path, content in contents.items()]
+    program = Program(tmp_path / "data", "--allow-private")
+    client = program.start()
+    jobs = client.add("\n".join(urls))
+    for _ in range(20):
+        time.sleep(chance.uniform(0.0, 1.5))
+        program.kill()
+        client = program.start()
+        assert len(client.api("GET", "/jobs")["jobs"]) == 12
+    for path, content in contents.items():
+        origin.add(path, content)
+    try:
+        assert [client.done(job["id"])["sha256"] for job in jobs] == [content.sha256 for content in contents.values()]
+        staging = Path(os.environ["CONDA_ASSETS_STORE"]) / "staging"
+        assert [path for path in staging.rglob("data") if path.is_file()] == []
+    finally:
+        assert program.stop() == 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from conda_assets.api.engine import make_transport
-from conda_assets.errors import AccessDenied, NetworkFailed
+from conda_assets.api.expand import listed
+from conda_assets.api.members import is_several
+from conda_assets.errors import AccessDenied, AssetsError, NetworkFailed
 from conda_assets.events import Event, Noted
 from conda_assets.fetch import Limits
 from conda_assets.model import Asset, Locked
@@ -22,7 +24,7 @@ from conda_assets.serve.jobs import JobState
 from conda_assets.serve.meter import Meter
 from conda_assets.serve.options import ServeOptions
 from conda_assets.serve.pace import Pace, read_pace
-from conda_assets.serve.queue import Queue
+from conda_assets.serve.queue import Queue, Wanted
 from conda_assets.serve.tickets import Tickets
 from conda_assets.settings import Settings
 from conda_assets.sources import probe
@@ -58,8 +60,8 @@ class Centre:
         if self._gate is not None:
             network = replace(network, proxies=(("all", self._gate.url),), admit=self._gate.admit)
         self._network = network
-        ours = replace(settings, network=network, limit_rate=None)
-        self.carrier = Carrier(lambda: make_transport(ours, self.store, environ, _said))
+        self._settings = replace(settings, network=network, limit_rate=None)
+        self.carrier = Carrier(lambda: make_transport(self._settings, self.store, environ, _said))
         self._listing: tuple[float, int, list[dict[str, object]], bytes] = (0.0, -1, [], b"")
         self.meter = Meter(self._stock, self.store.free_bytes)
         self.queue = Queue(
@@ -97,6 +99,17 @@ class Centre:
         """Let the queue fetch from that port of this machine."""
         if self._gate is not None:
             self._gate.admit(port)
+
+    def listed(self, wanted: Sequence[Wanted]) -> tuple[list[Wanted], list[tuple[str, str]]]:
+        """(each file of what names several, and the others as they are; name and reason of what cannot be listed)."""
+        several = {each.asset.name: each for each in wanted if is_several(each.asset)}
+        found, refused = [each for each in wanted if each.asset.name not in several], []
+        for asset, files in listed([each.asset for each in several.values()], self._settings):
+            if isinstance(files, AssetsError):
+                refused.append((asset.name, files.message))
+            else:
+                found += [Wanted(file, several[asset.name].environment) for file in files]
+        return found, refused
 
     def set_pace(self, pace: Pace) -> None:
         """From now on, and after the next start."""

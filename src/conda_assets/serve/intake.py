@@ -1,4 +1,4 @@
-"""From what somebody pastes or drops to what is wanted: URLs, an environment.yml, a Metalink."""
+"""From what somebody pastes or drops to what is wanted: URLs, an environment.yml, its lock, a Metalink."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from xml.etree import ElementTree
 
 from conda_assets import spec as specs
 from conda_assets.digest import Digest, parse_digest
-from conda_assets.errors import CentreRefused, SpecInvalid
+from conda_assets.errors import CentreRefused, LockInvalid, SpecInvalid
 from conda_assets.model import Asset, last_part, shown_url
 from conda_assets.serve.addresses import is_public, literal_address
 from conda_assets.serve.queue import Wanted
+from conda_assets.spec.lockread import read_lock
 
 __all__ = ["Intake", "Refusal", "read_text", "wanted_url"]
 
@@ -23,6 +24,7 @@ SCHEMES = frozenset({"http", "https", "hf", "doi", "github", "oci", "gs", "s3"})
 
 _MOST = 5000
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_LOCK = re.compile(r"^version: *\d+ *$", re.MULTILINE)
 _METALINK = re.compile(r"<(?:\w+:)?metalink[\s>]")
 _HASHES = {
     "sha-256": "sha256",
@@ -45,7 +47,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What a text asks for. `kind`: `environment`, `metalink` or `list`."""
+    """What a text asks for. `kind`: `environment`, `lock`, `metalink` or `list`."""
 
     kind: str
     wanted: tuple[Wanted, ...]
@@ -63,7 +65,7 @@ def read_text(text: str, *, private: bool, name: str = "") -> Intake:
     elif text.startswith("d") and re.match(r"d\d+:", text):
         raise CentreRefused("a torrent: this version of the centre fetches from web servers only", "paste a URL or a Metalink")
     elif specs.has_section(text):
-        kind, found = "environment", list(_environment(text, name))
+        kind, found = ("lock", list(_lock(text, name))) if _LOCK.search(text) else ("environment", list(_environment(text, name)))
     else:
         kind, found = "list", [Wanted(asset) for asset in map(_line, _lines(text))]
     if not found:
@@ -104,6 +106,8 @@ def _fault(asset: Asset, *, private: bool) -> str:
     if asset.headers:
         return "has `headers`: the centre keeps nobody's credentials; fetch it with `conda assets sync`"
     for url in asset.urls:
+        if "${" in url or "***" in url:
+            return "its URL holds a secret, which is not in this file; fetch it with `conda assets sync`"
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
@@ -128,6 +132,21 @@ def _environment(text: str, source: str) -> Iterator[Wanted]:
         raise CentreRefused(error.message, "`conda assets schema` prints what the section may have") from error
     name = spec.name or Path(source).stem
     return (Wanted(asset, name) for asset in spec.assets)
+
+
+def _lock(text: str, source: str) -> Iterator[Wanted]:
+    """What the lock pins; a pattern's files each."""
+    try:
+        lock = read_lock(text, source or "assets.lock")
+    except LockInvalid as error:
+        raise CentreRefused(error.message) from error
+    environment = Path(source).name.partition(".")[0]
+    for entry in lock.entries.values():
+        for each in entry.files or (entry,):
+            name = f"{entry.name}/{each.name}" if entry.files else each.name
+            url = each.pinned_url or each.url
+            asset = Asset(name, url, name, mirrors=each.mirrors, digest=each.digest, size_bytes=each.size_bytes)
+            yield Wanted(asset, environment)
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -6,8 +6,8 @@ import logging
 import logging.handlers
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import FrameType
 
@@ -44,12 +44,13 @@ def serve(
     listening = _listen(options)
     try:
         options = replace(options, port=listening.getsockname()[1])
-        centre = Centre(options, settings, environ)
-        _log_to(options)
-        try:
-            _run(centre, listening, ready, fill)
-        finally:
-            centre.close()
+        with _alone(options):
+            centre = Centre(options, settings, environ)
+            _log_to(options)
+            try:
+                _run(centre, listening, ready, fill)
+            finally:
+                centre.close()
     finally:
         listening.close()
 
@@ -93,6 +94,33 @@ def _run(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _alone(options: ServeOptions) -> Iterator[None]:
+    """The only centre with this data.
+
+    Raises:
+        UsageError: another one runs, or the folder cannot be written.
+    """
+    import filelock  # 45 ms, for this verb only
+
+    lock = filelock.FileLock(options.data / "centre.lock", mode=0o600)
+    try:
+        options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UsageError(
+            f"another centre runs with the data in {options.data}", "stop it, or name another `--data DIR`"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"the centre's data cannot be kept in {options.data}: {error.strerror}", "name a `--data DIR`"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _listen(options: ServeOptions) -> socket.socket:

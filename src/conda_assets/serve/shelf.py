@@ -28,6 +28,7 @@ __all__ = ["routes"]
 
 _BLOCK_BYTES = 1 << 20
 _LOOK_S = 0.1
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
@@ -61,13 +62,13 @@ def routes(centre: Centre) -> list[Route]:
 def _open(centre: Centre, digest: Digest) -> _File | None:
     stored = centre.store.find(digest)
     if stored is not None:
-        return _File(os.open(stored.path, os.O_RDONLY), stored.size_bytes)
+        return _File(os.open(stored.path, _FLAGS), stored.size_bytes)
     job = centre.board.by_key(f"{digest.algorithm}-{digest.hex}")
     heard = centre.carrier.heard(job.key) if job is not None and job.state is JobState.ACTIVE else None
     if heard is None or not heard[0].size_bytes:
         return None
     try:
-        return _File(os.open(heard[1], os.O_RDONLY), heard[0].size_bytes, job.key if job else "")
+        return _File(os.open(heard[1], _FLAGS), heard[0].size_bytes, job.key if job else "")
     except FileNotFoundError:
         return None
 
@@ -113,13 +114,19 @@ async def _blocks(centre: Centre, file: _File, start: int, end: int) -> AsyncIte
     try:
         while start < end:
             ready = end if not file.key else min(end, await _ready(centre, file, start))
-            block = await run_in_threadpool(os.pread, file.descriptor, min(_BLOCK_BYTES, ready - start), start)
+            block = await run_in_threadpool(_read, file.descriptor, start, min(_BLOCK_BYTES, ready - start))
             if not block:
                 raise ConnectionAbortedError("the file became shorter")
             start += len(block)
             yield block
     finally:
         os.close(file.descriptor)
+
+
+def _read(descriptor: int, start: int, count: int) -> bytes:
+    # Windows has no pread; the descriptor is this answer's own.
+    os.lseek(descriptor, start, os.SEEK_SET)
+    return os.read(descriptor, count)
 
 
 async def _ready(centre: Centre, file: _File, beyond: int) -> int:

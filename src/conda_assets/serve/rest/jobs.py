@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import astuple
 
 from conda_assets.errors import CentreRefused, NotFound
 from conda_assets.serve.intake import read_text
@@ -54,12 +55,13 @@ def _history(call: Call) -> object:
 def _ask(call: Call) -> object:
     body, private = call.body, call.centre.options.allow_private
     taken = read_text(body["text"], private=private, name=body.get("name", ""))
-    jobs = call.centre.queue.ask(taken.wanted, call.person, paused=bool(body.get("paused")))
+    wanted, unlisted = call.centre.listed(taken.wanted)
+    jobs = call.centre.queue.ask(wanted, call.person, paused=bool(body.get("paused")))
     for job in jobs:
         call.note("ask", f"{job.id} {job.name}")
     names = call.centre.names()
     unique = list(dict.fromkeys(jobs))
-    refused = [{"name": each.name, "message": each.message} for each in taken.refused]
+    refused = [{"name": name, "message": message} for name, message in [*map(astuple, taken.refused), *unlisted]]
     return {"kind": taken.kind, "jobs": [job.to_json(names) for job in unique], "refused": refused}
 
 
@@ -113,7 +115,7 @@ OPERATIONS = (
         "POST",
         "/jobs",
         "addJobs",
-        "Ask for files: URLs one a line, or the text of an environment.yml or a Metalink",
+        "Ask for files: URLs one a line, or the text of an environment.yml, a lock or a Metalink",
         _ask,
         _TAKEN,
         role="member",
