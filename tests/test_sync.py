@@ -121,10 +121,10 @@ def test_an_optional_failure_is_no_failure(server: Server, lab: Lab) -> None:
 
 
 def test_a_size_that_the_server_contradicts_is_refused_before_the_transfer(server: Server, lab: Lab) -> None:
-    lab.write([entry(server, "/big.bin", sha256=BIG.sha256, size=1_000_000)])
+    lab.write([entry(server, "/big.bin", sha256=BIG.sha256, size=2_000_000)])
     (row,) = lab.sync().outcomes
     assert isinstance(row.error, SizeMismatch)
-    assert (row.error.expected, row.error.got) == (1_000_000, BIG.size)
+    assert (row.error.expected, row.error.got) == (2_000_000, BIG.size)
     assert server.sent("/big.bin") < 100_000
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Asset",
     "Fresh",
     "Health",
+    "Laid",
     "LinkMode",
     "LinkType",
     "Locked",
@@ -195,6 +196,15 @@ class Target:
     def folder(self, root: Root) -> Path:
         """The folder that `path` is relative to."""
         return self.prefix / PREFIX_FOLDER if root is Root.PREFIX else self.project
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A small file that was written and hashed, in a folder of the store, without its name yet. `digests`: sha256 among them."""
+
+    path: Path
+    digests: Mapping[str, Digest]
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

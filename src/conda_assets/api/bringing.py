@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from conda_assets.api.centre import through_centre
-from conda_assets.api.engine import make_transport
+from conda_assets.api.engine import make_transport, way_for_small
 from conda_assets.api.pinning import check_vouched
 from conda_assets.events import Noted, Observer
 from conda_assets.fetch import Arrival, Limits, Want, fetch
@@ -39,4 +39,5 @@ def bring_all(
         probe=through_centre(ask, settings, watch),
         limits=Limits(connections=settings.connections, jobs=settings.jobs),
         watch=watch,
+        small=None if local else way_for_small(settings, store),
     )

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from conda_assets.events import Noted, Observer
+from conda_assets.fetch import Small
 from conda_assets.settings import Settings
 from conda_assets.store import Store
 from conda_assets.transport import Transport
 from conda_assets.transport.locate import Found, find_aria2c
 
-__all__ = ["engine_found", "make_transport"]
+__all__ = ["engine_found", "make_transport", "way_for_small"]
 
 #: The value of the setting for people who want plain HTTP.
 _NONE = "none"
@@ -34,6 +35,15 @@ def engine_found(settings: Settings, environ: Mapping[str, str]) -> Found | None
     places = [prefix for prefix in (settings.active_prefix, Path(sys.prefix)) if prefix is not None]
     has_one = (prefix for prefix in places if any((prefix / name).exists() for name in ("bin/aria2c", "Library/bin/aria2c.exe")))
     return find_aria2c(settings.aria2c, next(has_one, None), environ)
+
+
+def way_for_small(settings: Settings, store: Store) -> Small | None:
+    """The way for small files; None where all has to go another way: by a download centre, or at a limited rate."""
+    if settings.server or settings.limit_rate:
+        return None
+    from conda_assets.transport.quick import Quick  # 20 ms: only when something really moves
+
+    return Small(Quick(settings.network), store.tray)
 
 
 def make_transport(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +24,9 @@ from conda_assets.errors import (
     UpstreamChanged,
 )
 from conda_assets.events import Noted, Observer, Progressed, Retrying, Started, Waiting
+from conda_assets.fetch.batch import Batch, is_small, key_of
 from conda_assets.fetch.item import Item
-from conda_assets.fetch.want import Arrival, Claim, Limits, Want, Warehouse
+from conda_assets.fetch.want import Arrival, Claim, Limits, Small, Want, Warehouse
 from conda_assets.model import Asset, Locked, Stored, shown_url
 from conda_assets.transport import Tiding, Transport
 
@@ -49,12 +51,14 @@ def fetch(
     probe: Probe,
     limits: Limits,
     watch: Observer,
+    small: Small | None = None,
 ) -> Iterator[Arrival]:
     """Bring every want into the store; yields in finish order. Closing the iterator keeps partial files for the next run.
 
     `transport` is called in a worker thread when something really has to move, and again should the engine die.
+    `small`: how small files come, beside it.
     """
-    run = _Run(store, transport, probe, limits, watch)
+    run = _Run(store, transport, probe, limits, watch, small)
     try:
         yield from run.bring(wants)
     finally:
@@ -63,9 +67,15 @@ def fetch(
 
 class _Run:
     def __init__(
-        self, store: Warehouse, transport: Callable[[], Transport], probe: Probe, limits: Limits, watch: Observer
+        self,
+        store: Warehouse,
+        transport: Callable[[], Transport],
+        probe: Probe,
+        limits: Limits,
+        watch: Observer,
+        small: Small | None,
     ) -> None:
-        self._store, self._probe, self._limits, self._watch = store, probe, limits, watch
+        self._store, self._probe, self._limits, self._watch, self._how = store, probe, limits, watch, small
         self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
         # Two hash at once: more would take cores from the transfer on small machines.
         self._hashers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hash")
@@ -73,28 +83,80 @@ class _Run:
         self._waiting: deque[Item] = deque()
         self._parked: list[Item] = []
         self._active: dict[str, Item] = {}
+        self._small: dict[str, Item] = {}
+        self._batch: Batch | None = None
+        self._batch_due = 0.0
+        self._news = threading.Event()
 
     def bring(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Drive until every want has ended."""
         # Longest first, so that the last transfer is not a long one alone; unknown sizes count as long.
         ordered = sorted(wants, key=lambda want: -(want.assets[0].size_bytes or 1 << 60))
-        self._waiting.extend(Item(want, self._limits.connections, want.assets[0].urls) for want in ordered)
-        while self._waiting or self._parked or self._active:
+        for want in ordered:
+            item = Item(want, self._limits.connections, want.assets[0].urls)
+            if self._how is not None and is_small(item, self._how.quick):
+                self._small[want.key] = item
+            else:
+                self._waiting.append(item)
+        while self._waiting or self._parked or self._active or self._small:
+            self._news.clear()
             yield from self._admit()
+            yield from self._bring_small()
             yield from self._listen()
             for item in list(self._active.values()):
                 yield from self._advance(item)
-            if self._active or self._parked:
-                time.sleep(_TICK_S)
+            if self._active or self._parked or self._small:
+                self._news.wait(_TICK_S)
 
     def close(self) -> None:
         """End the transfers, keep partial files, give every claim back."""
+        if self._batch is not None:
+            self._batch.close()
         self._engine.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._hashers.shutdown(wait=True, cancel_futures=True)
         for item in (*self._active.values(), *self._parked, *self._waiting):
             if item.claim is not None:
                 item.claim.release()
+
+    # Small files
+
+    def _bring_small(self) -> Iterator[Arrival]:
+        if self._small and self._batch is None and time.monotonic() >= self._batch_due:
+            yield from self._begin_batch()
+        if self._batch is None:
+            return
+        over = self._batch.over
+        for item, stored in self._batch.news():
+            if stored is None:
+                continue
+            del self._small[item.want.key]
+            yield item.arrival(stored=stored, fetched=True)
+        if over:
+            self._batch.close()
+            self._batch = None
+            # What the quick way left, the ordinary one takes, which says what is wrong.
+            self._waiting.extend(self._small.values())
+            self._small = {}
+
+    def _begin_batch(self) -> Iterator[Arrival]:
+        """Claim all of it at once; what another process has brought meanwhile ends here."""
+        assert self._how is not None
+        small = list(self._small.values())
+        key = key_of(small)
+        tray = self._how.tray(key)
+        if tray is None:
+            self._batch_due = time.monotonic() + _PARKED_S
+            for item in small:
+                if not item.waited:
+                    item.waited = True
+                    self._watch(Waiting(item.asset.name, self._store.holder(key)))
+            return
+        for item in small:
+            if item.asset.digest and (stored := self._store.find(item.asset.digest)):
+                del self._small[item.want.key]
+                yield item.arrival(stored=stored)
+        self._batch = Batch(self._small.values(), tray, self._how.quick, self._limits.connections, self._news.set)
 
     # Admission
 
@@ -106,7 +168,7 @@ class _Run:
             self._waiting.extendleft(reversed(due))
         budget = self._limits.jobs * self._limits.connections
         while self._waiting and len(self._active) < self._limits.files:
-            used = sum(item.share for item in self._active.values())
+            used = sum(item.share for item in self._active.values()) + (self._batch.connections if self._batch else 0)
             if self._active and used + self._waiting[0].share > budget:
                 return
             item = self._waiting.popleft()
@@ -134,6 +196,7 @@ class _Run:
             return item.arrival(stored=stored)
         self._engine.want()
         item.probing = self._workers.submit(self._probe_any, asset, item.urls)
+        item.probing.add_done_callback(self._wake)
         self._active[item.want.key] = item
         return None
 
@@ -146,6 +209,9 @@ class _Run:
             except AssetsError as error:
                 errors.append(error)
         raise next((error for error in errors if error.retryable), errors[0])
+
+    def _wake(self, _: object) -> None:
+        self._news.set()
 
     def _park(self, item: Item, seconds: float) -> None:
         self._active.pop(item.want.key, None)
@@ -235,6 +301,7 @@ class _Run:
             yield from self._failed(item, tiding.error)
         elif tiding.done:
             item.finishing = self._hashers.submit(item.finish, item.follower, item.hashing)
+            item.finishing.add_done_callback(self._wake)
         elif tiding.front_bytes > verified and (item.hashing is None or item.hashing.done()):
             item.hashing = self._hashers.submit(_follow, item.follower, tiding.front_bytes)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from conda_assets.digest import Digest, Pieces
 from conda_assets.errors import AssetsError
-from conda_assets.model import Asset, Stored
+from conda_assets.model import Asset, Laid, Stored
 
-__all__ = ["Arrival", "Claim", "Limits", "Want", "Warehouse"]
+__all__ = ["Arrival", "Claim", "Limits", "Quick", "Small", "Tray", "Want", "Warehouse"]
 
 
 class Claim(Protocol):
@@ -29,6 +29,43 @@ class Claim(Protocol):
 
     def release(self) -> None:
         """Give the right back; what has arrived stays for the next one."""
+
+
+class Tray(Protocol):
+    """The right to bring many small files. Threads `lay` them, one thread adopts them."""
+
+    def lay(self, name: str, body: bytes, digests: Mapping[str, Digest]) -> Laid:
+        """Write a file; `name` is unique in the tray."""
+
+    def adopt(self, group: Sequence[Laid]) -> list[Stored]:
+        """Give the files their final names, in the order of the group: on the disk first."""
+
+    def close(self) -> None:
+        """Give the right back; what was not adopted goes."""
+
+
+class Quick(Protocol):
+    """Brings small files, each in one request; what does not go well at once is asked for the ordinary way."""
+
+    def takes(self, url: str) -> bool:
+        """It may be tried."""
+
+    def get(self, url: str, size_bytes: int) -> bytes | None:
+        """The file of that size, or None. Called from several threads."""
+
+    def cut(self) -> None:
+        """End all that is under way; later calls say None. From another thread."""
+
+    def close(self) -> None:
+        """Hang up; nobody gets anything any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """How small files come: `tray` gives the right to bring many under one key, None while another process has it."""
+
+    quick: Quick
+    tray: Callable[[str], Tray | None]
 
 
 class Warehouse(Protocol):

@@ -25,6 +25,9 @@ _CLONE_NOFOLLOW_NOOWNERCOPY, _AT_FDCWD = 3, -2
 _BINARY = getattr(os, "O_BINARY", 0)
 _PREFIX = ".conda-assets-"
 _BLOCK_BYTES = 1 << 20
+# From and to which device the system has refused to share blocks, for good: each try costs as much as all of a link.
+_HOPELESS: set[tuple[int, int]] = set()
+_NEVER = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS})
 # A copy that has not grown for so long was killed.
 _FORSAKEN_NS = 3600 * 10**9
 
@@ -37,8 +40,12 @@ def make(stored: Stored, spot: Spot, name: str) -> LinkType:
         StoreFailed: the file is gone from the store, or is not what it was.
         OSError: not even a copy can be made.
     """
-    os.close(_open_stored(stored))
+    source = _open_stored(stored)
+    devices = _devices(source, spot)
+    os.close(source)
     for link_type, way in _WAYS:
+        if link_type is LinkType.REFLINK and devices in _HOPELESS:
+            continue
         try:
             way(stored, spot, name)
         except FileExistsError:
@@ -93,6 +100,11 @@ def _hardlink(stored: Stored, spot: Spot, name: str) -> None:
 
 def _symlink(stored: Stored, spot: Spot, name: str) -> None:
     os.symlink(os.path.abspath(stored.path), spot.at(name), dir_fd=spot.descriptor)
+
+
+def _devices(source: int, spot: Spot) -> tuple[int, int]:
+    target = spot.path.stat() if spot.descriptor is None else os.fstat(spot.descriptor)
+    return os.fstat(source).st_dev, target.st_dev
 
 
 _WAYS: tuple[tuple[LinkType, Callable[[Stored, Spot, str], None]], ...] = (
@@ -155,7 +167,9 @@ else:
         """Let the new file share the blocks of the source, where the file system can."""
         try:
             fcntl.ioctl(descriptor, _FICLONE, source)
-        except OSError:
+        except OSError as error:
+            if error.errno in _NEVER:
+                _HOPELESS.add((os.fstat(source).st_dev, os.fstat(descriptor).st_dev))
             return False
         return True
 

@@ -31,6 +31,7 @@ from __future__ import annotations
 from conda_assets.store.claim import Claim
 from conda_assets.store.roots import HEX, Outside, Root, Standing, forget_root, place_now, read_roots
 from conda_assets.store.store import Store, open_stores
+from conda_assets.store.tray import Tray
 from conda_assets.store.tree import LAYOUT_VERSION, Tree
 from conda_assets.store.uses import last_use_ns
 
@@ -42,6 +43,7 @@ __all__ = [
     "Root",
     "Standing",
     "Store",
+    "Tray",
     "Tree",
     "forget_root",
     "last_use_ns",

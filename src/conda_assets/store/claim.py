@@ -87,6 +87,37 @@ class Claim:
         self.release()
         return stored
 
+    @property
+    def store_folder(self) -> Path:
+        """Of the store that the file goes into."""
+        return self._ground.tree.folder
+
+    def shelve(self, path: Path, digests: Mapping[str, Digest], size_bytes: int, known: set[Path]) -> Stored:
+        """Give one of several small files in the claim's folder its final name; it has been synced, and sealed. The claim stays.
+
+        The folder it goes to is not synced: a name that a power cut takes costs a request. `known`: folders that exist, kept by
+        the caller.
+
+        Raises:
+            OSError: the file system refuses.
+            StoreFailed: something stands in the way.
+        """
+        tree, sha256 = self._ground.tree, digests["sha256"].hex
+        for digest in digests.values():
+            if digest.algorithm != "sha256":
+                self._note(tree.alias(digest), Entry(sha256, size_bytes))
+        final = tree.object(sha256)
+        if final.parent not in known:
+            known.add(self._ground.folder(final.parent))
+        if (there := self._known(sha256, size_bytes)) is not None:
+            path.unlink()
+            return there
+        _move(path, final)
+        stored = tree.stored(sha256, size_bytes)
+        if stored is None:
+            raise StoreFailed(f"{final} vanished as soon as it was written")
+        return stored
+
     def discard(self) -> None:
         """Delete what has arrived; the claim stays.
 

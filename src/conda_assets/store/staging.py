@@ -11,9 +11,11 @@ from pathlib import Path
 from conda_assets.errors import StoreFailed
 from conda_assets.store.run import Run, is_run_name
 
-__all__ = ["is_taken", "key_name", "leaves", "occupy", "remove", "sweep", "tidy", "vacate"]
+__all__ = ["BATCH", "is_taken", "key_name", "leaves", "occupy", "remove", "sweep", "tidy", "vacate"]
 
 _FREE = "free."
+#: Begins the key of many small files under one claim; what is left of them is not gone on with.
+BATCH = "batch-"
 # At most so many keys are looked at when a run begins.
 _SWEPT_AT_ONCE = 200
 # Lower case only: some file systems do not tell case apart.
@@ -87,14 +89,18 @@ def vacate(leaf: Path) -> None:
 
 
 def sweep(run: Run) -> None:
-    """Take away the empty folders that kills have left."""
+    """Take away the empty folders that kills have left, and what they left of small files."""
     staging = run.ground.tree.folder / "staging"
     if not staging.is_dir():
         return
     for hall in sorted(staging.iterdir())[:_SWEPT_AT_ONCE]:
         with suppress(OSError):  # in use after all, or another user's
             for leaf in leaves(hall):
-                if _is_ours(leaf, run.uid) and _is_left(leaf, run) and not any(leaf.iterdir()):
+                if not _is_ours(leaf, run.uid) or not _is_left(leaf, run):
+                    continue
+                if hall.name.startswith(BATCH):
+                    remove(leaf)
+                elif not any(leaf.iterdir()):
                     leaf.rmdir()
             hall.rmdir()
 

@@ -21,6 +21,7 @@ from conda_assets.store.refusal import free_bytes, nearest, refusals
 from conda_assets.store.roots import Root, is_registered, write_root
 from conda_assets.store.run import Run, begin_run, end_run
 from conda_assets.store.staging import sweep
+from conda_assets.store.tray import Tray
 from conda_assets.store.tree import Tree
 from conda_assets.store.uses import hold
 
@@ -101,6 +102,16 @@ class Store:
             if claim is not None:
                 self._claims[key] = claim
             return claim
+
+    def tray(self, key: str) -> Tray | None:
+        """The right to bring many small files, under one key; None while somebody else has that.
+
+        Raises:
+            StoreFailed: no folder can be written, or the system refuses.
+            DiskFull: no room for a folder.
+        """
+        claim = self.claim(key)
+        return None if claim is None else Tray(claim)
 
     def holder(self, key: str) -> str:
         """Who has the key: `node7 pid 4711`, or `another process` where that cannot be told."""

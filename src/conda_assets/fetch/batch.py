@@ -1,0 +1,199 @@
+"""Small files whose size and digest are known: many at once, each by one request, hashed in memory, adopted by the group.
+
+    queue ─GET, hash, lay→ laid ─sync and rename the group→ arrived
+      └─ anything unusual → left over, for the ordinary way
+
+Threads bring files, one adopts them: while it syncs a group the next one grows, so that groups are as large as the disk is slow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from conda_assets.digest import Digest, hash_of
+from conda_assets.errors import AssetsError
+from conda_assets.fetch.item import Item
+from conda_assets.fetch.want import Quick, Tray
+from conda_assets.model import Laid, Stored
+
+__all__ = ["SMALL_BYTES", "Batch", "is_small", "key_of"]
+
+#: Files up to this size would get one connection of aria2's, too. With one connection there is nothing to gain from it.
+SMALL_BYTES = 1 << 20
+_FIRST_THREADS = 3
+# A kill loses a group; a full one is adopted before more is asked for.
+_MOST_LAID = 128
+# Without any file in this time everything is cut, and left to the ordinary way, which has a watchdog a file.
+_SILENCE_S = 30.0
+
+
+def is_small(item: Item, quick: Quick) -> bool:
+    """It may go in a batch: nothing has to be found out about it but whether its bytes are right."""
+    asset = item.asset
+    return (
+        asset.digest is not None
+        and asset.size_bytes is not None
+        and 0 < asset.size_bytes <= SMALL_BYTES
+        and asset.size_slack_bytes == 0
+        and not asset.headers
+        and not item.want.afresh
+        and not item.want.pieces
+        and quick.takes(asset.url)
+    )
+
+
+def key_of(items: Sequence[Item]) -> str:
+    """The claim's key: that of the one file, or one for just these files, so that runs of one spec do not fetch them twice."""
+    if len(items) == 1:
+        return items[0].want.key
+    return "batch-" + hashlib.sha256("\n".join(sorted(item.want.key for item in items)).encode()).hexdigest()
+
+
+class Batch:
+    """Begins at once. `most_threads`: so many connections at most. `wake`: called by its threads when there is news."""
+
+    def __init__(self, items: Iterable[Item], tray: Tray, quick: Quick, most_threads: int, wake: Callable[[], None]) -> None:
+        self._queue, self._tray, self._quick, self._wake = deque(items), tray, quick, wake
+        self._most = max(1, most_threads)
+        self._laid: list[tuple[Item, Laid]] = []
+        self._news: deque[tuple[Item, Stored | None]] = deque()
+        self._changed = threading.Condition()
+        self._working, self._stopping, self._moved_at = 0, False, time.monotonic()
+        self._cpu = time.process_time(), time.monotonic()
+        self._threads: list[threading.Thread] = []
+        self._adopter = threading.Thread(target=self._adopt, name="adopt", daemon=True)
+        for _ in range(min(_FIRST_THREADS, self._most, len(self._queue))):
+            self._add_thread()
+        self._adopter.start()
+
+    @property
+    def over(self) -> bool:
+        """Every file has been told of."""
+        return not self._adopter.is_alive() and not self._news
+
+    @property
+    def connections(self) -> int:
+        """So many are open."""
+        return self._working
+
+    def news(self) -> list[tuple[Item, Stored | None]]:
+        """What ended since the last call: stored, or None for what is left to the ordinary way, which says what is wrong."""
+        told = []
+        while self._news:
+            told.append(self._news.popleft())
+        now = time.monotonic()
+        if told:
+            self._moved_at = now
+        elif now - self._moved_at > _SILENCE_S:
+            self._quick.cut()
+        self._grow(now)
+        return told
+
+    def close(self) -> None:
+        """End all; returns when no thread of ours writes any more."""
+        with self._changed:
+            self._stopping = True
+            self._queue.clear()
+            self._changed.notify_all()
+        if self._adopter.is_alive():
+            self._quick.cut()
+        for thread in (*self._threads, self._adopter):
+            thread.join()
+        self._quick.close()
+        self._tray.close()
+
+    def _grow(self, now: float) -> None:
+        """Another connection while the processor has time: a far server wants many, a near one is served best by few."""
+        (cpu, at), used = self._cpu, time.process_time()
+        if now - at < 0.05:
+            return
+        self._cpu = used, now
+        if used - cpu < 0.7 * (now - at) and self._queue:
+            for _ in range(min(4, self._most - len(self._threads))):
+                self._add_thread()
+
+    def _add_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"small-{len(self._threads)}", daemon=True)
+        with self._changed:
+            self._working += 1
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping:
+                try:
+                    item = self._queue.popleft()
+                except IndexError:
+                    return
+                self._bring(item)
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._changed.notify_all()
+
+    def _bring(self, item: Item) -> None:
+        asset = item.asset
+        assert asset.digest is not None
+        assert asset.size_bytes is not None
+        item.since = time.monotonic()
+        try:
+            body = self._quick.get(asset.url, asset.size_bytes)
+            digests = _digests(body, asset.digest.algorithm) if body is not None else {}
+            if body is None or digests[asset.digest.algorithm] != asset.digest:
+                self._leave(item)
+                return
+            laid = self._tray.lay(item.want.key, body, digests)
+        except AssetsError:
+            self._leave(item)
+            return
+        with self._changed:
+            self._laid.append((item, laid))
+            self._changed.notify_all()
+            while len(self._laid) >= _MOST_LAID and not self._stopping:
+                self._changed.wait()
+
+    def _adopt(self) -> None:
+        try:
+            while self._adopt_group():
+                self._wake()
+        finally:
+            with self._changed:
+                self._stopping = True
+                self._changed.notify_all()
+            self._wake()
+
+    def _adopt_group(self) -> bool:
+        """False when there is none any more."""
+        with self._changed:
+            while not self._laid and self._working and not self._stopping:
+                self._changed.wait()
+            group, self._laid = self._laid, []
+            self._changed.notify_all()
+            if not group or self._stopping:
+                return False
+        try:
+            stored: Sequence[Stored | None] = self._tray.adopt([laid for _, laid in group])
+        except AssetsError:
+            stored = [None] * len(group)
+        for (item, laid), each in zip(group, stored, strict=True):
+            item.job_bytes = laid.size_bytes
+            self._news.append((item, each))
+        return True
+
+    def _leave(self, item: Item) -> None:
+        self._news.append((item, None))
+        self._wake()
+
+
+def _digests(body: bytes, algorithm: str) -> dict[str, Digest]:
+    digests = {}
+    for each in {"sha256", algorithm}:
+        made = hash_of(each)
+        made.update(memoryview(body))
+        digests[each] = Digest(each, made.hexdigest())
+    return digests
