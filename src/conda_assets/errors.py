@@ -286,7 +286,7 @@ class DigestMismatch(AssetsError):
     """Bytes arrived, but not the bytes that were promised. `source`: the shown URL they came from.
 
     `relock`: the command that takes the new bytes into the lock, where it is the lock that promises.
-    `vouched_by`: who promised them, for people; empty: the file or its lock.
+    `vouched_by`: who promised them, for people; empty: the file or its lock. `damaged`: `source` is a stored file.
     """
 
     asset: str
@@ -296,6 +296,7 @@ class DigestMismatch(AssetsError):
     source: str = ""
     relock: str = ""
     vouched_by: str = ""
+    damaged: bool = False
     code: ClassVar[str] = "digest_mismatch"
     exit_code: ClassVar[int] = 4
 
@@ -307,6 +308,8 @@ class DigestMismatch(AssetsError):
 
     @property
     def hints(self) -> tuple[Hint, ...]:
+        if self.damaged:
+            return (Hint("delete that file, then run `conda assets fetch` where there is a network", "fetch"),)
         if self.relock:
             return (Hint(f"if the publisher replaced the file and the new one is wanted, run `{self.relock}`", "relock"),)
         if self.vouched_by:

@@ -24,7 +24,7 @@ from conda_assets.activation.shells import MARKER, SHELLS, Place, Shell
 from conda_assets.errors import DiskRefused, UsageError
 from conda_assets.model import PREFIX_FOLDER
 
-__all__ = ["remove_hooks", "set_by_user", "write_hooks"]
+__all__ = ["FOLDER_VARIABLE", "MARKER", "remove_hooks", "set_by_user", "write_hooks"]
 
 #: The folder of an environment's assets, set in every environment that has hooks.
 FOLDER_VARIABLE = "CONDA_ASSETS_DIR"

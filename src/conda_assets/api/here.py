@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from conda_assets.api.places import path_of
+from conda_assets.api.views import view_in_use
 from conda_assets.errors import DiskRefused
 from conda_assets.model import Target
 
@@ -14,13 +15,15 @@ __all__ = ["path", "prefix_of"]
 
 
 def path(name: str, *, prefix: str | Path | None = None) -> Path:
-    """Where an asset stands: in the given environment, the active one, or the one of this Python.
+    """Where an asset stands: in the given environment, the active one (its copies, after `sync --stage`), or this Python's.
 
     Raises:
         UnknownAsset: the environment has none of that name.
         DiskRefused: it was placed, and is gone.
     """
-    found, stands = path_of(name, Target(prefix_of(prefix), Path.cwd()))
+    target = Target(prefix_of(prefix), Path.cwd())
+    view = None if prefix else view_in_use(target, os.environ)
+    found, stands = path_of(name, view or target)
     if not stands:
         raise DiskRefused(name, f"{found} is gone; `conda assets sync` brings it back")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from conda_assets.activation import set_by_user
 from conda_assets.errors import UnknownAsset, UsageError
@@ -11,12 +12,15 @@ from conda_assets.model import Spec, Target
 from conda_assets.plan import Choice
 from conda_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from conda_assets.api.staging import Stage
+
 __all__ = ["Options", "choose"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line adds. `place`: False fills the store only. `refetch`: names whose stored bytes are not to be used."""
+    """What the command line adds. `place`: False fills the store only. `stage`: the target is a view, of copies."""
 
     groups: Collection[str] = ()
     all_groups: bool = False
@@ -24,6 +28,7 @@ class Options:
     prune: bool = False
     require_hashes: bool = False
     place: bool = True
+    stage: Stage | None = None
 
 
 def choose(spec: Spec, target: Target, settings: Settings, options: Options, environ: Mapping[str, str]) -> Choice:

@@ -71,6 +71,9 @@ def sync(
     if any(is_several(asset) for asset in spec.assets):
         from conda_assets.api.expand import expanded
 
+        if options.stage is not None:
+            # Offline, the environment itself knows the files of a pattern.
+            placed = {**read_receipt(options.stage.origin.prefix), **placed}
         spec, unlisted = expanded(spec, lambda asset: not why_not(asset, choice), placed, settings, watch)
     run = _Sync(spec, target, settings, options, watch, environ)
     run.unlisted = unlisted
@@ -119,7 +122,10 @@ class _Sync:
         self._spec, self._target, self._settings, self._options = spec, target, settings, options
         self._watch, self._environ = watch, environ
         self._store = open_stores(settings.stores, holds=True)
-        self._beside = Beside(watch)
+        # Whoever is led to files of a store is known to that one: nobody else's is written by a node that has copies.
+        self._leading = options.stage.store if options.stage else self._store
+        # A node's disk and its network card want more than one stream.
+        self._beside = Beside(watch, settings.jobs) if options.stage else Beside(watch)
         self._ledger = Ledger(target, self._beside.watch) if options.place else None
         self._outcomes: dict[str, Outcome] = {}
         self.unlisted: Mapping[str, AssetsError] = {}
@@ -148,7 +154,7 @@ class _Sync:
                 self._ledger.remove(strays(self._ledger.placed, self._spec))
         finally:
             self._beside.close()
-            with closing(self._store):
+            with closing(self._store), closing(self._leading):
                 self._write_down()
         outcomes = tuple(self._outcomes[asset.name] for asset in self._spec.assets)
         return Report("sync" if self._options.place else "fetch", self._target, self._spec.sources, outcomes)
@@ -157,7 +163,7 @@ class _Sync:
         if self._ledger:
             self._ledger.save()
             # Behind the receipt, and before the store lets go of what was held.
-            self._store.register(root_of(self._target, self._ledger.placed, settled=True))
+            self._leading.register(root_of(self._target, self._ledger.placed, settled=True))
 
     def _fetch(self, assets: list[Asset]) -> None:
         wants = self._wants(assets)
@@ -215,28 +221,30 @@ class _Sync:
             self._ledger.save(now=False)
 
     def _settle(self, asset: Asset, stored: Stored, arrival: Arrival | None = None) -> None:
-        """Put what is stored where it belongs; an archive is unpacked beside what else goes on."""
+        """Put what is stored where it belongs; an archive is unpacked, and a copy staged, beside what else goes on."""
+        stage = self._options.stage
         if self._ledger and self._hoped is not None:
             # Before the first file stands there: should we be killed then, a collector knows of it all the same.
-            self._store.register(root_of(self._target, self._ledger.placed, settled=False, more=self._hoped))
+            self._leading.register(root_of(self._target, self._ledger.placed, settled=False, more=self._hoped))
             self._hoped = None
-        if asset.unpack is None or self._ledger is None:
+        if self._ledger is None or (asset.unpack is None and stage is None):
             self._put(asset, stored, time.monotonic(), arrival=arrival)
             return
         ledger = self._ledger
 
-        def unpack() -> None:
+        def work() -> None:
             since = time.monotonic()
             try:
-                if arrival is None:
-                    check_archive(asset, stored, self._store, self._beside.watch)
+                here = stage.bring(asset, stored, self._beside.watch) if stage else stored
+                if arrival is None and asset.unpack is not None:
+                    check_archive(asset, here, self._leading, self._beside.watch)
             except AssetsError as error:
                 self._fail(asset, error)
                 return
-            self._put(asset, stored, since, arrival=arrival)
+            self._put(asset, here, since, arrival=arrival)
             ledger.save(now=False)
 
-        self._beside.begin(unpack)
+        self._beside.begin(work)
 
     def _put(self, asset: Asset, stored: Stored, since: float, *, arrival: Arrival | None = None) -> None:
         try:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # Decoding and hashing take about one and a half cores for an archive.
-_AT_ONCE = 2
+_UNPACKED_AT_ONCE = 2
 _POLL_S = 0.5
 _STRIDE_BYTES = 64 << 20
 
@@ -174,21 +174,21 @@ def forget_files(prefix: Path, asset: str) -> None:
 
 
 class Beside:
-    """Threads that unpack while the transfers go on."""
+    """Threads that unpack, or copy to a stage, while the transfers go on."""
 
-    def __init__(self, watch: Observer) -> None:
+    def __init__(self, watch: Observer, at_once: int = _UNPACKED_AT_ONCE) -> None:
         self._watch = watch
         self._stopping = threading.Event()
-        self._workers = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="unpack")
+        self._workers = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="beside")
         self._jobs: list[Future[None]] = []
 
     def watch(self, event: Event) -> None:
-        """Pass the event on; from an archive that is being unpacked, not after the end has come.
+        """Pass the event on; from an archive that is being unpacked or a file that is being copied, not after the end has come.
 
         Raises:
-            KeyboardInterrupt: the run is over; `extract` then leaves the old folder as it was.
+            KeyboardInterrupt: the run is over; `extract` then leaves the old folder as it was, and a copy is forgotten.
         """
-        if self._stopping.is_set() and isinstance(event, Unpacking):
+        if self._stopping.is_set() and isinstance(event, (Unpacking, Progressed)):
             raise KeyboardInterrupt
         self._watch(event)
 

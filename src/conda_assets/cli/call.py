@@ -182,6 +182,7 @@ class Call:
             words += ["-p", str(target.prefix)]
         for source in spec.sources if spec else ():
             words += ["-f", source]
+        words += ["--stage", self.args.stage] if getattr(self.args, "stage", None) else []
         words += [f"--{flag}" for flag in ("locked", "frozen") if getattr(self.args, flag, False)]
         return shlex.join(words)
 

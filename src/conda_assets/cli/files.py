@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.api.members import strays
 from conda_assets.api.options import Options
+from conda_assets.api.staging import open_stage, variables
 from conda_assets.api.sync import preview, sync
 from conda_assets.api.verify import set_damaged_aside, verify
+from conda_assets.api.views import view_of
 from conda_assets.cli.call import Call, asks, exit_status
 from conda_assets.cli.document import plan_document, report_document
 from conda_assets.errors import Interrupted, UsageError
@@ -26,10 +29,15 @@ def run_sync(call: Call) -> int:
     spec = call.pinned(call.spec())
     target = call.target(spec)
     options = call.options()
+    if call.args.stage:
+        folder = (call.cwd / Path(call.args.stage).expanduser()).absolute()
+        options, target = replace(options, stage=open_stage(folder, target)), view_of(folder, target)
     if call.args.dry_run:
         return show_plan(call, spec, target, options)
     if options.prune and not _prune_is_wanted(call, spec, target):
         options = replace(options, prune=False)
+    if options.stage is not None:
+        return sync_into(call, spec, target, options)
     if not (target.prefix / "conda-meta").is_dir():
         call.say(f"Note: {target.prefix} is not a conda environment; files go there all the same")
     return sync_into(call, spec, target, options)
@@ -70,19 +78,22 @@ def run_verify(call: Call) -> int:
 
 def sync_into(call: Call, spec: Spec, target: Target, options: Options) -> int:
     """Sync with progress, then the summary or the JSON; the exit status."""
+    resume = call.resume(options.stage.origin if options.stage else target, spec)
     try:
         with call.drawing() as watch:
             report = sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
     except KeyboardInterrupt:
-        raise Interrupted(call.resume(target, spec)) from None
-    return _answer(call, report, call.resume(target, spec))
+        raise Interrupted(resume) from None
+    return _answer(call, report, resume, variables(target, call.environ) if options.stage else {})
 
 
-def _answer(call: Call, report: Report, resume: str) -> int:
+def _answer(call: Call, report: Report, resume: str, variables: Mapping[str, str]) -> int:
     status = exit_status(report)
     if call.json:
-        call.write(report_document(report, success=status == 0))
+        document = report_document(report, success=status == 0)
+        call.write({**document, "variables": dict(variables)} if variables else document)
     else:
+        call.tell("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         call.say(report_text(report, verbose=bool(call.args.verbose), width=call.width))
     if status:
         names = ", ".join(row.name for row in report.failures)

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 from conda_assets.api.places import listing, path_of
+from conda_assets.api.views import view_in_use
 from conda_assets.cli.call import Call
 from conda_assets.cli.configured import rows_of
 from conda_assets.cli.document import SCHEMA, listing_document, report_document
 from conda_assets.errors import UsageError
-from conda_assets.model import Health, shown_size
+from conda_assets.model import Health, Target, shown_size
 from conda_assets.version import __version__
 
 __all__ = ["run_info", "run_list", "run_path", "run_schema", "run_status"]
@@ -43,7 +44,7 @@ def run_path(call: Call) -> int:
         return _hub_home(call)
     if not call.args.asset:
         raise UsageError("the name of an asset is missing", "`conda assets list` shows them")
-    target = call.target(None)
+    target = _staged(call, call.target(None))
     path, stands = path_of(call.args.asset, target)
     if call.json:
         call.write({"schema": SCHEMA, "success": stands, "command": "path", "prefix": str(target.prefix), "path": str(path)})
@@ -58,7 +59,7 @@ def _hub_home(call: Call) -> int:
     """A folder that Hugging Face's libraries take as their cache; 3 where something that it should show is gone."""
     from conda_assets.api.hub import lay_out
 
-    made = lay_out(call.target(None))
+    made = lay_out(_staged(call, call.target(None)))
     for note in made.notes:
         call.say(f"Note: {note}")
     if call.json:
@@ -67,6 +68,12 @@ def _hub_home(call: Call) -> int:
     else:
         call.tell(str(made.home))
     return 3 if made.gone else 0
+
+
+def _staged(call: Call, target: Target) -> Target:
+    """The copies of the active environment, after `sync --stage`; an environment that is named is meant itself."""
+    named = call.args.name or call.args.prefix
+    return target if named else view_in_use(target, call.environ) or target
 
 
 def run_list(call: Call) -> int:

@@ -88,6 +88,11 @@ def _sync(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _common(parser)
     _lock_use(parser)
     parser.add_argument("--prune", action="store_true", help="remove assets that the file no longer names")
+    parser.add_argument(
+        "--stage",
+        metavar="DIR",
+        help="copy to this folder on the machine's own disk instead, and print the variables that lead there; see docs/hpc.md",
+    )
 
 
 def _fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

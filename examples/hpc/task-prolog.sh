@@ -1,0 +1,11 @@
+#!/bin/sh
+# Slurm's TaskProlog (slurm.conf: TaskProlog=/etc/slurm/task-prolog.sh), for users who set ASSETS_ENV in their jobs:
+#
+#     ASSETS_ENV=bert ASSETS_FILE=$HOME/bert/environment.yml sbatch job.sh
+#
+# It runs as the user before each task; Slurm takes its lines `export NAME=value` into the task's environment.
+# The folder has to be one of the job (pam_namespace, job_container/tmpfs), or be removed by an Epilog.
+[ -n "${ASSETS_ENV:-}" ] || exit 0
+stage="${SLURM_TMPDIR:-/local/nvme/$SLURM_JOB_USER.$SLURM_JOB_ID}"
+/opt/conda/bin/conda-assets sync -q -n "$ASSETS_ENV" -f "$ASSETS_FILE" --offline --stage "$stage" ||
+    echo "print conda-assets: the task goes on with the shared files"
