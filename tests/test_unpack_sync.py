@@ -19,8 +19,9 @@ import pytest
 from archives import COMPRESSORS, TarMember, ZipMember, seven_zip, tar, wrap, zip_
 from conda_assets.api.look import status
 from conda_assets.api.options import Options
+from conda_assets.api.repairing import repair
 from conda_assets.api.sync import sync
-from conda_assets.api.verify import set_damaged_aside, verify
+from conda_assets.api.verify import verify
 from conda_assets.cli import inside
 from conda_assets.errors import ArchiveRefused, FilesDamaged, NotAnArchive
 from conda_assets.events import Event, Finished, Noted, Unpacking
@@ -296,8 +297,7 @@ def test_repair_fetches_the_archive_anew_when_the_stored_one_is_damaged_too(serv
     rot(lab.placed("corpus/top/note.txt"))
     report = verify(lab.target())
     assert [each.state for each in report.outcomes] == [Health.DAMAGED]
-    set_damaged_aside(lab.target(), lab.settings(), report)
-    assert lab.sync().outcomes[0].state is State.FETCHED
+    assert repair(lab.spec(), lab.target(), lab.settings(), report).outcomes[0].state is State.FETCHED
     assert tree(lab.placed("corpus")) == FILES
 
 

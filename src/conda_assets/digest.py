@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["ALGORITHMS", "Digest", "Follower", "Pieces", "digest_file", "hash_of", "parse_digest", "piece_size_for"]
+__all__ = [
+    "ALGORITHMS",
+    "Digest",
+    "Follower",
+    "Pieces",
+    "digest_file",
+    "hash_of",
+    "parse_digest",
+    "piece_size_for",
+    "sum_size_for",
+]
 
 #: algorithm → hex digits of its digest
 ALGORITHMS = {"sha256": 64, "sha512": 128, "sha1": 40, "md5": 32, "blake3": 64}
@@ -16,6 +28,10 @@ ALGORITHMS = {"sha256": 64, "sha512": 128, "sha1": 40, "md5": 32, "blake3": 64}
 _BLOCK_BYTES = 1 << 20
 _LEAST_PIECE_BYTES = 4 << 20
 _MOST_PIECES = 1024
+_LEAST_SUM_BYTES = 1 << 20
+_MOST_SUMS = 16384
+# How a piece is told from a damaged one → bytes of its digest.
+_PIECE_DIGESTS = {"sha256": 32, "crc32": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +47,30 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The sha256 of each piece of a file, one after the other, 32 bytes each; the last piece may be shorter."""
+    """The digest of each piece of a file, one after the other; the last piece may be shorter.
+
+    `algorithm`: sha256, 32 bytes each, or crc32, 4 bytes each, which costs a third of a hash beside it: it finds damage, and
+    proves nothing to somebody who does not trust the file.
+    """
 
     size_bytes: int
     digests: bytes = field(repr=False)
+    algorithm: str = "sha256"
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.digests) // _PIECE_DIGESTS[self.algorithm]
+
+    def each(self) -> Iterator[bytes]:
+        """Their digests, in order."""
+        width = _PIECE_DIGESTS[self.algorithm]
+        return (self.digests[at : at + width] for at in range(0, len(self.digests), width))
+
+    def fits(self, size_bytes: int) -> bool:
+        """They are as many as a file of that size has."""
+        known = self.algorithm in _PIECE_DIGESTS and self.size_bytes > 0
+        return known and len(self.digests) == -(-size_bytes // self.size_bytes) * _PIECE_DIGESTS[self.algorithm]
 
 
 class Hash(Protocol):
@@ -81,6 +117,8 @@ def hash_of(algorithm: str) -> Hash:
 
         made: Hash = blake3.blake3()
         return made
+    if algorithm == "crc32":
+        return _Crc32()
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
@@ -92,16 +130,41 @@ def piece_size_for(size_bytes: int) -> int:
     return piece
 
 
+def sum_size_for(size_bytes: int) -> int:
+    """Bytes a check sum: a power of two from 1 MiB, so that there are at most 16384 of them (64 KiB)."""
+    piece = _LEAST_SUM_BYTES
+    while piece * _MOST_SUMS < size_bytes:
+        piece *= 2
+    return piece
+
+
+class _Crc32:
+    """zlib's check sum in the clothes of a hash: 3.8 GB/s where sha256 does 1.4."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def update(self, data: memoryview, /) -> None:
+        self._sum = zlib.crc32(data, self._sum)
+
+    def digest(self) -> bytes:
+        return self._sum.to_bytes(4, "big")
+
+    def hexdigest(self) -> str:
+        return self.digest().hex()
+
+
 class Follower:
     """Hashes the finished front of a file while the rest of it is still arriving.
 
-    `piece_bytes`: hash each piece of that size too, in the same pass; 0 for none.
+    `piece_bytes`: hash each piece of that size too, in the same pass, by `piece_algorithm`; 0 for none.
     Not safe for two threads at once; hashlib releases the GIL, so one worker thread a file runs beside the others.
     """
 
-    def __init__(self, path: Path, algorithms: frozenset[str], piece_bytes: int = 0) -> None:
+    def __init__(self, path: Path, algorithms: frozenset[str], piece_bytes: int = 0, piece_algorithm: str = "sha256") -> None:
         self._path = path
-        self._piece_bytes, self._piece, self._pieces = piece_bytes, hash_of("sha256"), bytearray()
+        self._piece_bytes, self._piece_algorithm = piece_bytes, piece_algorithm
+        self._piece, self._pieces = hash_of(piece_algorithm), bytearray()
         self._hashes = {algorithm: hash_of(algorithm) for algorithm in sorted(algorithms)}
         self._buffer = memoryview(bytearray(_BLOCK_BYTES))
         self.done_bytes = 0
@@ -133,16 +196,15 @@ class Follower:
                         self._end_piece()
 
     def pieces(self) -> Pieces | None:
-        """The pieces of what was taken in; None for one piece or less, as the file's digest says it. Call once, at the end."""
+        """The pieces of what was taken in; None for one piece or less, as the file's digest says it."""
         if not self._piece_bytes or self.done_bytes <= self._piece_bytes:
             return None
-        if self.done_bytes % self._piece_bytes:
-            self._end_piece()
-        return Pieces(self._piece_bytes, bytes(self._pieces))
+        last = self._piece.digest() if self.done_bytes % self._piece_bytes else b""
+        return Pieces(self._piece_bytes, bytes(self._pieces) + last, self._piece_algorithm)
 
     def _end_piece(self) -> None:
         self._pieces += self._piece.digest()
-        self._piece = hash_of("sha256")
+        self._piece = hash_of(self._piece_algorithm)
 
     def digests(self) -> dict[str, Digest]:
         """algorithm → digest of what was taken in so far."""

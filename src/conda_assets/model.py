@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from conda_assets.digest import Digest
+    from conda_assets.digest import Digest, Pieces
     from conda_assets.errors import AssetsError
     from conda_assets.torrent import Swarm
 
@@ -130,6 +130,7 @@ class Asset:
     `written`: the URL and its mirrors as they stand in the file, variables not expanded; empty where that is the same.
     `relock`: set when a lock pins the asset: the command that takes new bytes of the publisher into it.
     `member`: set for one file of a pattern: its path below the pattern's own; the name is `pattern/member` then.
+    `pieces`: the digests of its parts, where the lock has them.
     `size_slack_bytes`: how far the true size may be from `size_bytes`; not 0 where the file says "523 MiB", a rounded figure.
     """
 
@@ -153,6 +154,7 @@ class Asset:
     written: tuple[str, ...] = field(default=(), repr=False)
     relock: str = ""
     member: str = ""
+    pieces: Pieces | None = None
 
     @property
     def owner(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from conda_assets.activation import set_by_user
@@ -14,13 +14,17 @@ from conda_assets.settings import Settings
 
 if TYPE_CHECKING:
     from conda_assets.api.staging import Stage
+    from conda_assets.fetch import Salvage
 
 __all__ = ["Options", "choose"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line adds. `place`: False fills the store only. `stage`: the target is a view, of copies."""
+    """What the command line adds. `place`: False fills the store only. `stage`: the target is a view, of copies.
+
+    `salvage`: what is left of damaged files, by asset.
+    """
 
     groups: Collection[str] = ()
     all_groups: bool = False
@@ -29,6 +33,7 @@ class Options:
     require_hashes: bool = False
     place: bool = True
     stage: Stage | None = None
+    salvage: Mapping[str, Salvage] = field(default_factory=dict)
 
 
 def choose(spec: Spec, target: Target, settings: Settings, options: Options, environ: Mapping[str, str]) -> Choice:

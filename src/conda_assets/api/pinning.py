@@ -70,6 +70,7 @@ def pinned(asset: Asset, entry: Entry, url: str, relock: str) -> Asset:
         size_bytes=size_bytes,
         size_slack_bytes=slack,
         relock=relock,
+        pieces=entry.pieces,
     )
 
 

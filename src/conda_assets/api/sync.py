@@ -21,7 +21,7 @@ from conda_assets.api.unpacking import Beside, check_archive
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, HashRequired, Offline
 from conda_assets.events import Event, Failed, Finished, Observer, Planned, nobody
-from conda_assets.fetch.want import Arrival, Want
+from conda_assets.fetch.want import Arrival, Salvage, Want
 from conda_assets.model import Asset, Outcome, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
 from conda_assets.plan import Disk, make_plan, url_key, why_not
 from conda_assets.receipt import read_receipt
@@ -197,8 +197,13 @@ class _Sync:
                     link=placed.link,
                 )
             else:
-                shared.setdefault(want_key(asset), []).append(asset)
-        return [Want(key, tuple(group)) for key, group in shared.items()]
+                left = None if asset.digest else self._left_of([asset])
+                # Of their own: what is taken over of a damaged file must not become a part of another version of it.
+                shared.setdefault(f"sha256-{left.sha256}" if left else want_key(asset), []).append(asset)
+        return [Want(key, tuple(group), salvage=self._left_of(group)) for key, group in shared.items()]
+
+    def _left_of(self, assets: list[Asset]) -> Salvage | None:
+        return next((left for asset in assets if (left := self._options.salvage.get(asset.name))), None)
 
     def _refusal(self, asset: Asset) -> AssetsError | None:
         if asset.name in self.unlisted:

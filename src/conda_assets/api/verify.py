@@ -1,24 +1,20 @@
-"""Looking at every byte, and mending what is wrong."""
+"""Looking at every byte."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from conda_assets.api.look import health
 from conda_assets.api.places import place_of
-from conda_assets.api.unpacking import damage, drop_damaged
-from conda_assets.digest import Digest, Follower
+from conda_assets.api.unpacking import damage
+from conda_assets.digest import Follower
 from conda_assets.errors import DigestMismatch, DiskRefused
 from conda_assets.events import Observer, Progressed, nobody
 from conda_assets.model import Health, Outcome, Placed, Report, Target
 from conda_assets.receipt import read_receipt
-from conda_assets.settings import Settings
-from conda_assets.store import open_stores
 
 __all__ = ["verify"]
 
@@ -43,28 +39,6 @@ def verify(target: Target, *, only: Collection[str] = (), watch: Observer = nobo
             workers.shutdown(cancel_futures=True)
             raise
     return Report("verify", target, (), tuple(rows[name] for name in placed))
-
-
-def set_damaged_aside(target: Target, settings: Settings, report: Report) -> None:
-    """Take what is damaged out of the way, in the environment and in the store, so that a sync brings it anew.
-
-    A damaged link means a damaged stored file; a damaged copy may stand before a right one, which is then used again. In an
-    unpacked folder, files that the user has changed stay.
-    """
-    store = open_stores(settings.stores)
-    placed = read_receipt(target.prefix)
-    for row in report.outcomes:
-        line = placed.get(row.name)
-        if line is None or row.state is not Health.DAMAGED:
-            continue
-        stored = store.find(Digest("sha256", line.sha256))
-        if stored is not None and _digest(stored.path) != line.sha256:
-            store.quarantine(stored)
-        if line.unpack is not None:
-            drop_damaged(target.prefix, line.name, place_of(target, line), row.error)
-            continue
-        with suppress(FileNotFoundError):
-            place_of(target, line).unlink()
 
 
 def _check(row: Outcome, placed: Placed, target: Target, watch: Observer) -> Outcome:
@@ -93,12 +67,3 @@ def _check(row: Outcome, placed: Placed, target: Target, watch: Observer) -> Out
 def _strides(size_bytes: int) -> Iterator[int]:
     yield from range(_STRIDE_BYTES, size_bytes, _STRIDE_BYTES)
     yield size_bytes
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        follower = Follower(path, frozenset({"sha256"}))
-        follower.advance(path.stat().st_size)
-    except (OSError, EOFError):
-        return None
-    return follower.digests()["sha256"].hex

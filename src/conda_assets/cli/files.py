@@ -10,9 +10,10 @@ from pathlib import Path
 
 from conda_assets.api.members import strays
 from conda_assets.api.options import Options
+from conda_assets.api.repairing import repair
 from conda_assets.api.staging import open_stage, variables
 from conda_assets.api.sync import preview, sync
-from conda_assets.api.verify import set_damaged_aside, verify
+from conda_assets.api.verify import verify
 from conda_assets.api.views import view_of
 from conda_assets.cli.call import Call, asks, exit_status
 from conda_assets.cli.document import plan_document, report_document
@@ -76,12 +77,15 @@ def run_verify(call: Call) -> int:
     return status
 
 
-def sync_into(call: Call, spec: Spec, target: Target, options: Options) -> int:
-    """Sync with progress, then the summary or the JSON; the exit status."""
+def sync_into(call: Call, spec: Spec, target: Target, options: Options, *, found: Report | None = None) -> int:
+    """Sync with progress, then the summary or the JSON; the exit status. `found`: what is to be mended, by `verify`."""
     resume = call.resume(options.stage.origin if options.stage else target, spec)
     try:
         with call.drawing() as watch:
-            report = sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
+            if found is None:
+                report = sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
+            else:
+                report = repair(spec, target, call.settings, found, options=options, watch=watch, environ=call.environ)
     except KeyboardInterrupt:
         raise Interrupted(resume) from None
     return _answer(call, report, resume, variables(target, call.environ) if options.stage else {})
@@ -146,5 +150,4 @@ def _repair(call: Call, spec: Spec | None, target: Target, report: Report, wrong
     wrong = tuple(dict.fromkeys(name if name in names else placed[name].owner for name in wrong))
     if lost := sorted(set(wrong) - names):
         raise UsageError(f"{', '.join(spec.sources)} has no asset {lost[0]!r}", "name the file that has it with `-f FILE`")
-    set_damaged_aside(target, call.settings, report)
-    return sync_into(call, spec, target, Options(only=wrong, require_hashes=call.options().require_hashes))
+    return sync_into(call, spec, target, Options(only=wrong, require_hashes=call.options().require_hashes), found=report)

@@ -21,8 +21,9 @@ from conda_assets import spec as specs
 from conda_assets.api.lockfiles import find_locks, read_locks
 from conda_assets.api.look import health
 from conda_assets.api.pinning import Use, pin
+from conda_assets.api.repairing import repair
 from conda_assets.api.sync import preview, sync
-from conda_assets.api.verify import set_damaged_aside, verify
+from conda_assets.api.verify import verify
 from conda_assets.cli.call import exit_status
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, Hint, Interrupted
@@ -166,17 +167,20 @@ def mend(prefix: Path, conda: Mapping[str, object]) -> Verdict:
     for project in dict.fromkeys(line.project for line in placed):
         target = Target(prefix, Path(project or os.devnull))
         spec = Spec(tuple(_asset(line) for line in placed if line.project == project), ("the receipt",), target.project)
-        set_damaged_aside(target, settings, verify(target, only=[asset.name for asset in spec.assets]))
-        verdict = _sync(spec, target, settings, resume)
+        found = verify(target, only=[asset.name for asset in spec.assets])
+        verdict = _sync(spec, target, settings, resume, found=found)
         if verdict.exit_code:
             return verdict
     return Verdict()
 
 
-def _sync(spec: Spec, target: Target, settings: Settings, resume: str) -> Verdict:
+def _sync(spec: Spec, target: Target, settings: Settings, resume: str, *, found: Report | None = None) -> Verdict:
     mode = "none" if settings.json else "auto"
     with drawing(mode, sys.stderr, quiet=settings.quiet, environ=os.environ) as watch:
-        report = sync(spec, target, settings, watch=watch, environ=os.environ)
+        if found is None:
+            report = sync(spec, target, settings, watch=watch, environ=os.environ)
+        else:
+            report = repair(spec, target, settings, found, watch=watch, environ=os.environ)
     if not report.failures:
         if not settings.quiet and not settings.json:
             say(sys.stderr, report_text(report, verbose=False))

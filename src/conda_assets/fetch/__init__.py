@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from conda_assets.fetch.run import fetch
-    from conda_assets.fetch.want import Arrival, Claim, Limits, Small, Want, Warehouse
+    from conda_assets.fetch.want import Arrival, Claim, Limits, Salvage, Small, Want, Warehouse
 
-__all__ = ["Arrival", "Claim", "Limits", "Small", "Want", "Warehouse", "fetch"]
+__all__ = ["Arrival", "Claim", "Limits", "Salvage", "Small", "Want", "Warehouse", "fetch"]
 
 
 def __getattr__(name: str) -> object:

@@ -42,6 +42,7 @@ def is_small(item: Item, quick: Quick) -> bool:
         and not asset.headers
         and not item.want.afresh
         and not item.want.pieces
+        and item.want.salvage is None
         and quick.takes(asset.url)
     )
 

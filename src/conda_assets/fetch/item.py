@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from conda_assets.digest import Digest, Follower
 from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed, SizeMismatch
-from conda_assets.fetch.want import Arrival, Claim, Want
+from conda_assets.fetch.salvage import salve
+from conda_assets.fetch.want import Arrival, Claim, Salvage, Want
 from conda_assets.model import Asset, Fresh, Locked, Stored, shown_url
 from conda_assets.transport import Job
 from conda_assets.web.reach import origin_of
@@ -38,6 +40,9 @@ class Item:
     probing: Future[Locked] | None = None
     hashing: Future[None] | None = None
     finishing: Future[Stored] | None = None
+    salvage: Salvage | None = None
+    salving: Future[int] | None = None
+    salved: Salvage | None = None
     moving: bool = False
     announced: bool = False
     waited: bool = False
@@ -72,8 +77,9 @@ class Item:
 
     @property
     def wanted(self) -> Digest | None:
-        """What the bytes must be: the file's word, else the publisher's."""
-        return self.asset.digest or self.promised
+        """What the bytes must be: the file's word, else the publisher's, else what they were before they were damaged."""
+        left = self.want.salvage
+        return self.asset.digest or self.promised or (Digest("sha256", left.sha256) if left and left.sha256 else None)
 
     def learn(self, locked: Locked) -> None:
         """Take in what the publisher says. What one has promised holds for a mirror that says nothing."""
@@ -81,6 +87,21 @@ class Item:
         if locked.digest is not None:
             self.promised, self.vouched_by = locked.digest, locked.vouched_by
         self.also_at = locked.also_at or self.also_at
+
+    def prepare(self, locked: Locked, claim: Claim, workers: Executor, stopping: Callable[[], bool]) -> bool:
+        """Whether the transfer can begin: what a damaged file leaves is in its place then."""
+        left = self.salvage
+        if left is None or left.known is None:
+            return True
+        if self.salving is None:
+            if left.path != claim.data and claim.data.exists():
+                return True  # an earlier run that was interrupted has done so already
+            self.salving = workers.submit(salve, left, self.job(locked, claim), stopping)
+        if not self.salving.done():
+            return False
+        self.salved = left if self.salving.result() else None
+        self.salvage = self.salving = None
+        return True
 
     def job(self, locked: Locked, claim: Claim) -> Job:
         """The transfer to order, now that the publisher has been asked."""
@@ -97,6 +118,8 @@ class Item:
             modified=locked.modified if len(urls) == 1 else None,
             fresh={} if locked.swarm else {url: lead for url in urls if (lead := self._lead(locked, url)) is not None},
             connections=self.share,
+            # One poisoned mirror then spoils its own pieces only.
+            piece_bytes=self.asset.pieces.size_bytes if self.asset.pieces and len(urls) > 1 else 0,
             checked=self.wanted is not None,
             most_requests=locked.most_requests,
             swarm=locked.swarm,
@@ -150,34 +173,56 @@ class Item:
         if not self.asset.fits(size_bytes):
             # A server that announces no length is found out only now.
             raise SizeMismatch(name, self.asset.size_bytes or 0, size_bytes, shown_url(self.locked.final_url))
+        left = self.want.salvage
+        if left is not None and left.modified_ns is not None:
+            # Receipts of other environments know it by that.
+            os.utime(self.claim.data, ns=(left.modified_ns, left.modified_ns))
         # A URL names bytes only when no digest in the file does.
         urls = () if self.asset.digest is not None else tuple(asset.url for asset in self.want.assets)
         return self.claim.adopt(digests=digests, size_bytes=size_bytes, urls=urls)
 
     def rest(self) -> None:
         """Forget the transfer and its futures, keep the claim and what has arrived."""
-        for future in (self.hashing, self.finishing):
+        for future in (self.hashing, self.finishing, self.salving):
             if future is not None and not future.cancel():
                 with suppress(AssetsError, OSError, EOFError):
                     future.result()
         self.earlier_bytes += self.job_bytes
         self.job_bytes = self.reserved_bytes = 0
         self.moving = self.announced = False
-        self.probing = self.hashing = self.finishing = self.locked = self.follower = None
+        self.probing = self.hashing = self.finishing = self.salving = self.locked = self.follower = None
 
     def next_source(self) -> bool:
         """After wrong bytes: from empty, one source at a time, so that blame can be put. False when none is left.
 
-        A source is refused only when the whole file came from it alone in one go.
+        A source is refused only when all that is wrong can have come from it alone.
         """
-        if self.from_empty and self.only:
+        if self.only and (self.from_empty or self.salved):
             self.refused.add(self.only)
-        self.urls, self.alone = self._all()[:1], True
+        self.urls, self.alone, self.salved = self._all()[:1], True, None
         return bool(self.urls)
+
+    @property
+    def guessed(self) -> bool:
+        """Pieces of a damaged file were taken over, so nobody can be blamed for what is wrong."""
+        return self.salved is not None and self.salved is self.want.salvage
+
+    def forget_guess(self) -> None:
+        """Do without them; where nobody vouches for the bytes, they may be others than they were."""
+        self.salved = None
+        if self.asset.digest is None and self.promised is None:
+            self.want = replace(self.want, salvage=None)
+
+    def piecewise(self, claim: Claim) -> bool:
+        """After wrong bytes: keep what is right of them, where the lock says how each piece is."""
+        known = self.asset.pieces
+        self.salvage = None if known is None else Salvage(claim.data, known=known)
+        return self.salvage is not None
 
     def without(self, url: str) -> bool:
         """Go on without a source that does not serve. False when none is left."""
         self.refused.add(url)
+        self.salved = None
         self.urls = self._all()[:1] if self.alone else self._all()
         self.tries = 0
         return bool(self.urls)
@@ -190,7 +235,7 @@ class Item:
             self.claim = None
         bytes_fetched = self.earlier_bytes + self.job_bytes
         seconds = time.monotonic() - self.since if self.since else 0.0
-        pieces = self.follower.pieces() if self.follower and fetched else None
+        pieces = self.follower.pieces() if self.follower and fetched and self.want.pieces else None
         revision = self.locked.revision if self.locked and self.locked.url == self.asset.url else None
         return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source, pieces, revision)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from conda_assets.digest import Follower, piece_size_for
+from conda_assets.digest import Follower, piece_size_for, sum_size_for
 from conda_assets.errors import (
     AccessDenied,
     AssetFailed,
@@ -87,13 +87,14 @@ class _Run:
         self._batch: Batch | None = None
         self._batch_due = 0.0
         self._news = threading.Event()
+        self._closing = threading.Event()
 
     def bring(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Drive until every want has ended."""
         # Longest first, so that the last transfer is not a long one alone; unknown sizes count as long.
         ordered = sorted(wants, key=lambda want: -(want.assets[0].size_bytes or 1 << 60))
         for want in ordered:
-            item = Item(want, self._limits.connections, want.assets[0].urls)
+            item = Item(want, self._limits.connections, want.assets[0].urls, salvage=want.salvage)
             if self._how is not None and is_small(item, self._how.quick):
                 self._small[want.key] = item
             else:
@@ -110,6 +111,7 @@ class _Run:
 
     def close(self) -> None:
         """End the transfers, keep partial files, give every claim back."""
+        self._closing.set()
         if self._batch is not None:
             self._batch.close()
         self._engine.close()
@@ -230,7 +232,8 @@ class _Run:
                     return
             if item.locked is not None and not item.moving and (transport := self._engine.ready()):
                 assert item.claim is not None
-                self._begin(item, item.locked, item.claim, transport)
+                if item.prepare(item.locked, item.claim, self._hashers, self._closing.is_set):
+                    self._begin(item, item.locked, item.claim, transport)
             if item.finishing is not None:
                 if item.finishing.done():
                     stored = item.finishing.result()
@@ -252,8 +255,9 @@ class _Run:
         self._reserve(item, locked, claim)
         item.from_empty = not claim.data.exists()
         algorithms = {"sha256"} | ({item.wanted.algorithm} if item.wanted else set())
-        piece_bytes = piece_size_for(locked.size_bytes) if item.want.pieces and locked.size_bytes else 0
-        item.follower = Follower(claim.data, frozenset(algorithms), piece_bytes)
+        size_of, algorithm = (piece_size_for, "sha256") if item.want.pieces else (sum_size_for, "crc32")
+        piece_bytes = size_of(locked.size_bytes) if locked.size_bytes else 0
+        item.follower = Follower(claim.data, frozenset(algorithms), piece_bytes, algorithm)
         transport.start([item.job(locked, claim)])
         item.moving = True
 
@@ -300,10 +304,16 @@ class _Run:
         if tiding.error is not None:
             yield from self._failed(item, tiding.error)
         elif tiding.done:
-            item.finishing = self._hashers.submit(item.finish, item.follower, item.hashing)
+            item.finishing = self._hashers.submit(self._finish, item, item.follower, item.hashing)
             item.finishing.add_done_callback(self._wake)
         elif tiding.front_bytes > verified and (item.hashing is None or item.hashing.done()):
             item.hashing = self._hashers.submit(_follow, item.follower, tiding.front_bytes)
+
+    def _finish(self, item: Item, follower: Follower, before: Future[None] | None) -> Stored:
+        stored = item.finish(follower, before)
+        if (pieces := follower.pieces()) is not None:
+            self._store.note_pieces(stored, pieces)
+        return stored
 
     # Errors
 
@@ -346,9 +356,17 @@ class _Run:
 
     def _blame(self, item: Item, error: DigestMismatch) -> Iterator[Arrival]:
         assert item.claim is not None
-        item.claim.discard()
+        if item.guessed:
+            item.forget_guess()
+            item.claim.discard()
+            self._watch(Noted(f"{error.message}; what was left of the file is not used, it comes from the start", "warning"))
+            self._park(item, 0.0)
+            return
+        if not (piecewise := item.piecewise(item.claim)):
+            item.claim.discard()
         if item.next_source():
-            self._watch(Noted(f"{error.message}; trying {shown_url(item.urls[0])} alone, from the start", "warning"))
+            how = "for the pieces that are wrong" if piecewise else "from the start"
+            self._watch(Noted(f"{error.message}; trying {shown_url(item.urls[0])} alone, {how}", "warning"))
             self._park(item, 0.0)
         else:
             self._active.pop(item.want.key, None)

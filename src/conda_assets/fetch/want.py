@@ -11,7 +11,7 @@ from conda_assets.digest import Digest, Pieces
 from conda_assets.errors import AssetsError
 from conda_assets.model import Asset, Laid, Stored
 
-__all__ = ["Arrival", "Claim", "Limits", "Quick", "Small", "Tray", "Want", "Warehouse"]
+__all__ = ["Arrival", "Claim", "Limits", "Quick", "Salvage", "Small", "Tray", "Want", "Warehouse"]
 
 
 class Claim(Protocol):
@@ -83,6 +83,9 @@ class Warehouse(Protocol):
     def holder(self, key: str) -> str:
         """Who has it, for people."""
 
+    def note_pieces(self, stored: Stored, pieces: Pieces) -> None:
+        """Keep how its pieces are: should it be damaged, only some have to come again."""
+
     def free_bytes(self) -> int:
         """Room on the store's file system."""
 
@@ -105,16 +108,31 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Salvage:
+    """`path`: a damaged file. `known`: how its pieces are when it is right, None where nobody knows.
+
+    `sha256` of the right one, and its `modified_ns`, as receipts have them; empty and None where the asset says enough.
+    """
+
+    path: Path
+    sha256: str = ""
+    known: Pieces | None = None
+    modified_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Want:
     """Bytes to bring: one store key, and the assets that share them.
 
-    `afresh`: what the store has from that URL is not to be used. `pieces`: hash the pieces too.
+    `afresh`: what the store has from that URL is not to be used. `pieces`: hash the pieces too, so that a lock can have them.
+    `salvage`: what is left of the file; its good pieces need not come again.
     """
 
     key: str
     assets: tuple[Asset, ...]
     afresh: bool = False
     pieces: bool = False
+    salvage: Salvage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from conda_assets.digest import Digest
+from conda_assets.digest import Digest, Pieces
 from conda_assets.errors import EngineFailed
 from conda_assets.fetch import Claim, Warehouse
 from conda_assets.model import Stored
@@ -193,6 +193,9 @@ class Attended:
 
     def holder(self, key: str) -> str:
         return self._store.holder(key)
+
+    def note_pieces(self, stored: Stored, pieces: Pieces) -> None:
+        self._store.note_pieces(stored, pieces)
 
     def free_bytes(self) -> int:
         return self._store.free_bytes()

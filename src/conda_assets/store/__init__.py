@@ -10,6 +10,7 @@ Layout, version 1; what is drawn here is drawn nowhere else:
     ├── urls/ab/<sha256 of the URL>    the same, for URLs that no hash stands beside; the URL itself may hold secrets
     ├── used/ab/<hex>               empty; its time stamp says when a sync used the file last
     ├── roots/<hash>                environments and what they use: see `roots`
+    ├── pieces/ab/<hex>             check sums of the pieces of a large file: see `sums`
     ├── staging/<key>/<run>/        0700, `data` on its way and what the transport keeps beside it, of the run that has the claim
     ├── staging/<key>/free.<run>/   the same, given back: the next claimant of that user goes on with it
     ├── runs/<run>                  {"host": …, "boot": …, "pid": …}, flocked while the run or a child of it lives; what it holds

@@ -22,6 +22,7 @@ from conda_assets.store.ground import break_ground
 from conda_assets.store.refusal import refusals
 from conda_assets.store.run import Run, begin_run
 from conda_assets.store.staging import leaves
+from conda_assets.store.sums import sums_path
 from conda_assets.store.tree import Tree
 from conda_assets.store.uses import deciding, last_use_ns, live_holds, mark_path
 
@@ -102,8 +103,9 @@ class Collector:
             if os.name == "nt":
                 stored.path.chmod(0o600)
             stored.path.unlink(missing_ok=True)
-            with suppress(OSError):
-                mark_path(self._tree, stored.sha256).unlink()
+            for path in (mark_path(self._tree, stored.sha256), sums_path(self._tree, stored.sha256)):
+                with suppress(OSError):
+                    path.unlink()
             return True
 
     def leftovers(self, older_than_s: float) -> Iterator[Leftover]:

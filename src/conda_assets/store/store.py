@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from conda_assets.digest import Digest
+from conda_assets.digest import Digest, Pieces
 from conda_assets.errors import StoreFailed
 from conda_assets.model import Stored
 from conda_assets.store.claim import Claim, holder, take
@@ -21,6 +21,7 @@ from conda_assets.store.refusal import free_bytes, nearest, refusals
 from conda_assets.store.roots import Root, is_registered, write_root
 from conda_assets.store.run import Run, begin_run, end_run
 from conda_assets.store.staging import sweep
+from conda_assets.store.sums import read_sums, write_sums
 from conda_assets.store.tray import Tray
 from conda_assets.store.tree import Tree
 from conda_assets.store.uses import hold
@@ -159,6 +160,15 @@ class Store:
                 return stored.path.rename(aside)
             except FileNotFoundError:
                 return None
+
+    def pieces_of(self, sha256: str, size_bytes: int) -> Pieces | None:
+        """The check sums of its pieces, as they were when it was right and of that size; None where nobody kept them."""
+        return next((found for tree in self._trees if (found := read_sums(tree, sha256, size_bytes))), None)
+
+    def note_pieces(self, stored: Stored, pieces: Pieces) -> None:
+        """Keep the check sums of a file that has just been adopted; without room for them, it is only mended less cheaply."""
+        with self._lock, suppress(OSError, StoreFailed):
+            write_sums(self._running().ground, stored, pieces)
 
     def close(self) -> None:
         """Give every claim back and end the run. Call when no child writes any more; safe to call twice."""

@@ -112,10 +112,11 @@ class Tree:
                     yield found
 
     def names(self) -> Iterator[tuple[Path, str]]:
-        """What stands for files: aliases, URLs and marks of use, each with the sha256 that it leads to."""
-        for path in sorted((self.folder / "used").glob("??/*")):
-            if _SHA256.fullmatch(path.name):
-                yield path, path.name
+        """What stands for files: aliases, URLs, marks of use and check sums, each with the sha256 that it leads to."""
+        for pattern in ("used/??/*", "pieces/??/*"):
+            for path in sorted(self.folder.glob(pattern)):
+                if _SHA256.fullmatch(path.name):
+                    yield path, path.name
         for pattern in ("aliases/*/??/*", "urls/??/*"):
             for path in sorted(self.folder.glob(pattern)):
                 if (entry := _read_entry(path)) is not None:

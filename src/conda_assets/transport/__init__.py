@@ -28,6 +28,7 @@ class Job:
     `size_bytes`: what the probe said, None if unknown. `resumable`: the server serves ranges; else one
     connection, from the start.
     `etag`: strong one to pin the file with, or None. `modified`: Last-Modified as sent, the pin where there is no ETag.
+    `piece_bytes`: several `urls` do not mix within such a piece, as far as the transport can see to it; 0 where that is all one.
     `most_requests`: how many the server likes to get for the whole file, None where that does not matter.
     `swarm`: whom to ask in place of `urls`, which are then only shown.
     `checked`: the caller compares the result with a digest, so bytes may be kept on circumstantial evidence after a kill.
@@ -42,6 +43,7 @@ class Job:
     modified: str | None = None
     fresh: Mapping[str, Callable[[], Fresh]] = field(default_factory=dict, repr=False)
     connections: int = 16
+    piece_bytes: int = 0
     most_requests: int | None = None
     checked: bool = False
     swarm: Swarm | None = None

@@ -91,7 +91,7 @@ def pace(limit_rate: int | None) -> dict[str, str]:
 
 def piece_bytes(job: Job, *, plain: bool) -> int:
     """The piece length for a job that starts afresh."""
-    length = piece_bytes_for(job.size_bytes or 0, job.connections)
+    length = max(job.piece_bytes, piece_bytes_for(job.size_bytes or 0, job.connections))
     if job.most_requests:
         # A request a piece.
         while length * job.most_requests < (job.size_bytes or 0) and length < _LARGEST_PIECE_BYTES:

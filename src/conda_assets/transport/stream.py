@@ -69,6 +69,8 @@ class Stream:
     error: AssetsError | None = None
     crash: BaseException | None = None
     _at: int = 0
+    _bits: bytes = b""
+    _piece_bytes: int = 0
     _fetched: int = 0
     _active: bool = False
     _speed: tuple[float, int] = (0.0, 0)
@@ -108,7 +110,7 @@ class Stream:
         over = self.ended.is_set()
         return Tiding(
             id=self.job.id,
-            done_bytes=self._at,
+            done_bytes=self._there(),
             size_bytes=self.job.size_bytes,
             front_bytes=self._at,
             fetched_bytes=self._fetched,
@@ -125,6 +127,8 @@ class Stream:
         self._at = left.front_bytes if left else 0
         if left is not None and left.complete:
             return
+        if left is not None:
+            self._piece_bytes, self._bits = left.piece_bytes, left.bits
         descriptor = os.open(job.into, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
             # From here on aria2's control file would speak of another file.
@@ -162,15 +166,19 @@ class Stream:
         while True:
             before = self._at
             try:
-                return self._once(lead, partial, descriptor)
+                self._once(lead, partial, descriptor)
+                self._skip()
+                if not self._bits or self._at == self.job.size_bytes:
+                    return
             except NetworkFailed as error:
                 # A cut that has brought something is gone on from at once.
                 if not error.cut or not self.job.resumable or self._at <= before or self.stopping.is_set():
                     raise
+                self._skip()
 
     def _once(self, lead: Lead, partial: Partial, descriptor: int) -> None:
         job = self.job
-        headers = self._range() if self._at else {}
+        headers = self._range() if self._at or self._bits else {}
 
         def send(fresh: Fresh) -> Exchange:
             return self.web.get(job.id, fresh.url, headers, secret=dict(fresh.headers), wire=self.wire)
@@ -178,10 +186,11 @@ class Stream:
         with lead.through(send) as answer:
             if answer.status == 416 and headers:
                 # Either the file shrank, or the server refuses ranges: from the start it says which.
-                self._at = 0
+                self._at, self._bits = 0, b""
                 return self._once(lead, partial, descriptor)
             expected = self._check(answer)
-            os.ftruncate(descriptor, self._at)
+            if not self._bits:
+                os.ftruncate(descriptor, self._at)
             self._active = True
             self._write(answer, partial, descriptor)
         if expected is not None and self._at != expected:
@@ -189,7 +198,8 @@ class Stream:
         return None
 
     def _range(self) -> dict[str, str]:
-        headers = {"Range": f"bytes={self._at}-"}
+        end = self._gap_end()
+        headers = {"Range": f"bytes={self._at}-{'' if end is None else end - 1}"}
         # A mirror has validators of its own.
         condition = (self.job.etag or self.job.modified) if len(self.job.urls) == 1 else None
         return {**headers, "If-Range": condition} if condition else headers
@@ -210,12 +220,38 @@ class Stream:
                 raise NetworkFailed(job.id, f"{shown} sends another part of the file than it was asked for")
             total = None if match[2] == "*" else int(match[2])
         else:
-            self._at = 0
+            self._at, self._bits = 0, b""
             if headers.get("Content-Length", "").isdigit() and "Transfer-Encoding" not in headers:
                 total = int(headers["Content-Length"])
         if total is not None and job.size_bytes is not None and total != job.size_bytes:
             raise UpstreamChanged(job.id, f"{shown} announces {total} bytes now, it were {job.size_bytes}")
+        if answer.status == 206 and (end := self._gap_end()) is not None:
+            return end
         return job.size_bytes if job.size_bytes is not None else total
+
+    def _there(self) -> int:
+        """Bytes that are there: all in front, and pieces behind."""
+        size_bytes = self.job.size_bytes
+        if not self._bits or size_bytes is None:
+            return self._at
+        behind = pieces.without_spans(self._bits, [(0, self._at)], self._piece_bytes)
+        return self._at + pieces.done_bytes(behind, size_bytes, self._piece_bytes)
+
+    def _gap_end(self) -> int | None:
+        """Where the first piece begins that is there already, behind what is missing now; None where all the rest is missing."""
+        size_bytes = self.job.size_bytes
+        if not self._bits or size_bytes is None:
+            return None
+        count = pieces.count_pieces(size_bytes, self._piece_bytes)
+        first = self._at // self._piece_bytes
+        end = next((index for index in range(first, count) if pieces.has_piece(self._bits, index)), None)
+        return None if end is None else end * self._piece_bytes
+
+    def _skip(self) -> None:
+        """Go on to the next piece that is missing."""
+        size_bytes = self.job.size_bytes or 0
+        while self._bits and self._at < size_bytes and pieces.has_piece(self._bits, self._at // self._piece_bytes):
+            self._at = min((self._at // self._piece_bytes + 1) * self._piece_bytes, size_bytes)
 
     def _write(self, answer: Exchange, partial: Partial, descriptor: int) -> None:
         kept_at = window_at = time.monotonic()
@@ -248,9 +284,10 @@ class Stream:
             return
         os.fsync(descriptor)
         whole = self._at == pin.size_bytes
-        count = pieces.count_pieces(self._at, _PIECE_BYTES) if whole else self._at // _PIECE_BYTES
-        bits = pieces.with_pieces(pieces.empty_bits(pin.size_bytes, _PIECE_BYTES), range(count))
-        partial.write_journal(Journal(pin, _PIECE_BYTES, bits, synced=True))
+        length = self._piece_bytes if self._bits else _PIECE_BYTES
+        count = pieces.count_pieces(self._at, length) if whole else self._at // length
+        bits = pieces.with_pieces(self._bits or pieces.empty_bits(pin.size_bytes, length), range(count))
+        partial.write_journal(Journal(pin, length, bits, synced=True))
 
 
 def _differs(job: Job, headers: Mapping[str, str]) -> bool:
