@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -16,6 +17,8 @@ from conda_assets.store.tree import LAYOUT_VERSION, Tree
 __all__ = ["Ground", "break_ground", "sync_folder"]
 
 # Source: https://bford.info/cachedir/
+# A folder may be taken away as empty in the very moment in which it is made.
+_TURNS = 100
 _TAG = """Signature: 8a477f597d28d172789f06886806bc55
 # Files that conda-assets can fetch again. Backups may skip this folder.
 """
@@ -48,10 +51,12 @@ class Ground:
         here = self.tree.folder
         for name in path.relative_to(here).parts:
             here /= name
-            if not _is_folder(here):
+            for _ in range(_TURNS):
+                if _is_folder(here):
+                    break
                 self._make(here, mode)
-                if not _is_folder(here):
-                    raise FileNotFoundError(2, "a folder vanished while it was made", str(here))
+            else:
+                raise FileNotFoundError(errno.ENOENT, "a folder vanished whenever it was made", str(here))
         return path
 
     def write(self, path: Path, text: str, *, durable: bool = False) -> None:
@@ -77,7 +82,9 @@ class Ground:
 
     def _make(self, path: Path, mode: int) -> None:
         if not mode & 0o7077:
-            path.mkdir(0o700, exist_ok=True)
+            # `exist_ok` fails when the folder that was in the way is taken away in the next moment.
+            with suppress(FileExistsError):
+                path.mkdir(0o700)
             return
         # Complete before it has its name: a kill between mkdir and chmod would lock the rest of the group out for good.
         fresh = path.with_name(f".{secrets.token_hex(8)}")
@@ -89,9 +96,9 @@ class Ground:
         fresh.chmod(mode)
         try:
             fresh.rename(path)
-        except OSError:
+        except OSError as error:
             fresh.rmdir()
-            if not _is_folder(path):
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) and not _is_folder(path):
                 raise
 
 
