@@ -425,6 +425,7 @@ def test_csh_habits_do_not_turn_a_path_into_code(habit: str, tmp_path: Path, pre
 _ANY_NAME = st.text(st.characters(codec="utf-8", exclude_characters="\x00/"), min_size=1, max_size=30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bash", "dash", "zsh", "fish", "tcsh"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(_ANY_NAME, min_size=10, max_size=40))

@@ -252,6 +252,7 @@ def test_a_killed_parent_that_nobody_reaps_leaves_no_orphan(found: Found, scratc
             assert process.returncode is None
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("after_s", [0.12, 0.4, 1.3], ids=lambda each: f"{each}s")
 def test_a_killed_daemon_costs_little_however_early(engine: Engine, into: Path, after_s: float) -> None:
@@ -262,7 +263,7 @@ def test_a_killed_daemon_costs_little_however_early(engine: Engine, into: Path, 
         job = Job("a", (url,), into, content.size, etag='"1"', checked=True)
         transport = engine()
         began = time.monotonic()
-        drive(transport, [job], until=lambda tiding: tiding.done_bytes > 0 and time.monotonic() - began > after_s + 0.3)
+        drive(transport, [job], until=lambda tiding: tiding.done_bytes > 2 * MIB and time.monotonic() - began > after_s)
         os.kill(running(transport), signal.SIGKILL)
         with pytest.raises(EngineFailed, match="ended by itself"):  # noqa: PT012 - it may be a moment until it is gone
             for _ in range(200):
@@ -271,8 +272,6 @@ def test_a_killed_daemon_costs_little_however_early(engine: Engine, into: Path, 
         with pytest.raises(EngineFailed):
             transport.stop("a") or transport.start([job]) or transport.poll()  # type: ignore[func-returns-value]
         transport.close()
-        sent = server.sent()
-        assert sent > 2 * MIB
         last = engine.bring(job)
         assert last.done, last
         assert written_by(into, content)

@@ -278,6 +278,7 @@ def test_secrets_of_a_channel_stay_out_of_the_environment(tmp_path: Path, settin
 # ---- refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "kind", "says", "hint"),
     [
@@ -372,6 +373,7 @@ def test_offline_takes_what_is_here_and_names_what_is_not(tmp_path: Path, settin
     assert "network" in caught.value.hints[0].text
 
 
+@pytest.mark.slow
 def test_certificates_are_judged_by_the_settings(tmp_path: Path, settings: Settings, channels: Path) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -401,6 +403,7 @@ def test_a_proxy_of_the_settings_is_used(tmp_path: Path, settings: Settings, cha
 # ---- Python
 
 
+@pytest.mark.slow
 def test_programs_byte_code_and_pip_work(tmp_path: Path, python_channel: str, settings: Settings) -> None:
     wheel = tmp_path / "wheels" / "thing-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
@@ -428,6 +431,7 @@ def test_programs_byte_code_and_pip_work(tmp_path: Path, python_channel: str, se
     assert sorted(path.name for path in (site / "tool").rglob("*.*")) == [f"__init__.{tag}.pyc", "__init__.py", "not_python.py"]
 
 
+@pytest.mark.slow
 def test_a_failing_pip_section_keeps_the_environment_and_says_how_to_go_on(
     tmp_path: Path, python_channel: str, settings: Settings
 ) -> None:
@@ -461,6 +465,7 @@ _HOOKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_hooks", [True, False], ids=["hooks", "no hooks"])
 @pytest.mark.parametrize(
     "shell", [pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"no {name}")) for name in SHELLS]
@@ -554,6 +559,7 @@ def slow_file(tmp_path: Path) -> Iterator[Path]:
         yield file
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_half_environment_and_no_process(tmp_path: Path, slow_file: Path) -> None:
     with start_create(slow_file, tmp_path / "env") as process:
         assert process.stdout

@@ -121,6 +121,7 @@ def test_words_reach_conda_assets_unchanged(machine: Machine, interpreter: list[
     assert machine.record.read_text().split("\n")[:-1] == expected
 
 
+@pytest.mark.slow
 def test_through_a_pipe_it_makes_the_environment(machine: Machine, interpreter: list[str]) -> None:
     """As with `curl … | sh -s -- -f environment.yml`: nothing that it starts may read the rest of the script."""
     machine.have_engine()

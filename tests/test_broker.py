@@ -303,6 +303,7 @@ def into(tmp_path: Path) -> Path:
     return folder / "data"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("carried", [False, True], ids=["led", "carried"])
 def test_all_connections_are_used(engine: Engine, into: Path, carried: bool) -> None:
     content = Virtual(48 * MIB)
@@ -344,6 +345,7 @@ def test_the_true_cause_is_told_and_not_the_brokers_status(engine: Engine, into:
         assert last.error.message == f"a: {url} answers 401 (Unauthorized)"
 
 
+@pytest.mark.slow
 def test_a_link_that_lives_for_a_moment_is_used_from_here(engine: Engine, into: Path) -> None:
     content = Virtual(16 * MIB)
     with Server(rate=1_000_000 if engine.is_aria2 else None, link=8_000_000) as server:

@@ -72,6 +72,7 @@ def files_with(canary: str, *folders: Path) -> list[Path]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [301, 302, 307])
 def test_a_redirect_to_another_host_takes_no_header_along_even_on_resume(lab: Lab, settings: Settings, status: int) -> None:
     content = Virtual(12 * MIB)
@@ -239,6 +240,7 @@ def test_links_that_end_and_connections_that_are_cut_cost_only_time(settings: Se
         assert server.sent() <= content.size * 1.1
 
 
+@pytest.mark.slow
 def test_a_link_that_ends_before_it_was_said_to_is_given_anew(settings: Settings) -> None:
     content = Virtual(24 * MIB)
     with Server(rate=1_000_000 if settings.aria2c != "none" else None, link=12_000_000) as server:

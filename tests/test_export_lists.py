@@ -89,6 +89,7 @@ NOTES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["metalink", "aria2"])
 def test_others_can_download_what_is_listed(lists: Lab, form: str) -> None:
     said = lists.run("export", "--format", form, environ={"WHO": "me"})

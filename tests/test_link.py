@@ -273,6 +273,7 @@ def place_many_times(way: Way, stored: Stored, count: int) -> None:
         way.place(stored, replace=True)
 
 
+@pytest.mark.slow
 def test_many_processes_may_place_the_same_file(way: Way) -> None:
     if not way.modes:
         pytest.skip("this file system rounds time stamps, so a copy is not known again")
@@ -557,6 +558,7 @@ def test_a_read_only_environment_is_refused_in_one_line(tmp_path: Path) -> None:
         assert place(stored, mount / "w.bin", mode=AUTO, within=mount, replace=True) is LinkType.SYMLINK
 
 
+@pytest.mark.slow
 def test_when_a_file_has_all_the_hardlinks_it_can_have_a_symlink_does(plain: Way) -> None:
     stored = put_into_store(plain.store)
     many = plain.prefix / "many"

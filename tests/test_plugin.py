@@ -40,6 +40,7 @@ def test_a_second_environment_fetches_nothing(project: Project):
     assert project.placed("a.bin", project.prefix(f"{project.name}-again")) == project.body("a.bin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["default", "name", "prefix", "relative-prefix", "subfolder"])
 def test_the_assets_go_where_the_packages_go(project: Project, how: str):
     """-n, -p, the file's name, with and without -f: never the base environment."""
@@ -143,6 +144,7 @@ def test_install_file_brings_the_assets_where_conda_reads_it(project: Project):
     assert not project.prefix("another").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["default", "name", "prefix", "prune", "active"])
 def test_env_update_brings_what_is_new(project: Project, how: str):
     project.write(project.asset("a.bin"))
@@ -242,6 +244,7 @@ def test_other_unknown_sections_are_still_named_with_the_users_path(project: Pro
     assert "environment.yml' is invalid" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_files_are_decoded_as_conda_does(project: Project, encoding: str):
     path = project.write(project.asset("a.bin", path="modèle/ä.bin"), variables={"GREETING": "grüß 🙂 100%"})

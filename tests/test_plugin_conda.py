@@ -61,6 +61,7 @@ def test_the_subcommand_is_the_whole_program(project: Project):
     assert project.placed("a.bin") == project.body("a.bin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["sync", "--nonsense"], ["nonsense"], []], ids=lambda words: " ".join(words) or "none")
 def test_a_typing_error_is_exit_2(project: Project, words: list[str]):
     done = project.conda("assets", *words)
@@ -71,6 +72,7 @@ def test_a_typing_error_is_exit_2(project: Project, words: list[str]):
     assert done.json["success"] is False
 
 
+@pytest.mark.slow
 def test_settings_stand_in_condarc(project: Project, tmp_path: Path):
     """`conda config` knows them, checks their kind, and a run obeys them; a list of stores as `pkgs_dirs` has it."""
     condarc = tmp_path / "condarc"
@@ -96,6 +98,7 @@ def test_settings_stand_in_condarc(project: Project, tmp_path: Path):
     assert done.json["settings"]["connections"] == {"value": 16, "origin": "default"}, done.told
 
 
+@pytest.mark.slow
 def test_settings_come_from_the_environment_too(project: Project, tmp_path: Path):
     store = tmp_path / "from environ"
     project.write(project.asset("a.bin"))
@@ -104,6 +107,7 @@ def test_settings_come_from_the_environment_too(project: Project, tmp_path: Path
     assert any(store.rglob("*"))
 
 
+@pytest.mark.slow
 def test_conda_s_own_certificate_setting_is_obeyed(project: Project, tmp_path: Path):
     """`ssl_verify` in .condarc holds for assets as for packages."""
     authority = trustme.CA()
@@ -121,6 +125,7 @@ def test_conda_s_own_certificate_setting_is_obeyed(project: Project, tmp_path: P
     assert project.placed("a.bin") == b"secret" * 100
 
 
+@pytest.mark.slow
 def test_doctor_reports_by_the_receipt(project: Project):
     project.write(project.asset("a.bin"), project.asset("b.bin", link="copy"))
     assert project.conda("env", "create").status == 0
@@ -133,6 +138,7 @@ def test_doctor_reports_by_the_receipt(project: Project):
     assert "b.bin: present" in done.stdout
 
 
+@pytest.mark.slow
 def test_doctor_of_an_environment_without_assets_is_calm(project: Project):
     assert project.conda("create", "-y", "-n", project.name, "tiny").status == 0
     done = project.conda("doctor", "-n", project.name)

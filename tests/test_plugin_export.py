@@ -37,6 +37,7 @@ def receipt(prefix: Path) -> None:
     write_receipt(prefix, [line])
 
 
+@pytest.mark.slow
 def test_what_conda_exports_has_the_assets(project: Project):
     prefix = project.root.env("exported")
     (prefix / "conda-meta").mkdir(parents=True)

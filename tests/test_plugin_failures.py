@@ -48,6 +48,7 @@ def test_a_missing_file_leaves_the_environment_and_says_how_to_go_on(project: Pr
     assert project.placed("gone.bin") == project.body("gone.bin")
 
 
+@pytest.mark.slow
 def test_wrong_content_is_exit_4(project: Project):
     project.write(project.asset("a.bin") | {"sha256": _WRONG})
     done = project.conda("env", "create")
@@ -57,6 +58,7 @@ def test_wrong_content_is_exit_4(project: Project):
     assert (project.prefix() / "share" / "tiny.txt").exists()
 
 
+@pytest.mark.slow
 def test_an_optional_asset_is_a_warning(project: Project):
     project.write(project.asset("a.bin"), project.asset("extra.bin", optional=True, serve_status=404))
     done = project.conda("env", "create")
@@ -73,6 +75,7 @@ _FAULTY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["env", "create"], ["env", "update", "-n", "base"], ["env", "create", "--dry-run"]], ids=" ".join
 )
@@ -119,6 +122,7 @@ def test_json_stays_one_document(project: Project, state: str):
         assert _resume_words(project, done.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["--json"], ["-n", "{name}-other"]], ids=lambda words: " ".join(words) or "plain")
 def test_dry_run_shows_the_plan_and_changes_nothing(project: Project, words: list[str]):
     project.write(project.asset("a.bin"), project.asset("b.bin"))
@@ -136,6 +140,7 @@ def test_dry_run_shows_the_plan_and_changes_nothing(project: Project, words: lis
     assert sorted(project.root.prefix.joinpath("envs").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_but_errors(project: Project):
     project.write(project.asset("a.bin"))
     done = project.conda("env", "create", "-q")
@@ -149,6 +154,7 @@ def test_quiet_says_nothing_but_errors(project: Project):
     assert _resume_words(project, done.stderr)
 
 
+@pytest.mark.slow
 def test_offline_uses_the_store_alone(project: Project):
     project.write(project.asset("a.bin"))
     done = project.conda("env", "create", "--offline")
@@ -163,12 +169,14 @@ def test_offline_uses_the_store_alone(project: Project):
     assert project.placed("a.bin", project.prefix(f"{project.name}-3")) == project.body("a.bin")
 
 
+@pytest.mark.slow
 def test_download_only_fills_conda_s_cache_and_no_more(project: Project):
     project.write(project.asset("a.bin"))
     done = project.conda("env", "create", env={"CONDA_DOWNLOAD_ONLY": "1"})
     assert project.asked == [], done.told
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(project: Project):
     """Exit 130, the environment stays, and the command resumes instead of starting over."""
     body = Virtual(8_000_000, seed=7)

@@ -143,6 +143,7 @@ def test_a_member_steers_only_what_nobody_else_needs(lab, origin):
     assert after["state"] in ("queued", "active")
 
 
+@pytest.mark.slow
 def test_a_kill_in_mid_queue_loses_nothing(tmp_path, origin):
     contents = {f"/{number}.bin": Virtual(2 * MB, seed=10 + number) for number in range(12)}
     urls = [origin.add(path, content, Faults(rate=300_000)) for path, content in contents.items()]

@@ -74,6 +74,7 @@ def test_a_file_is_passed_on_while_it_arrives(tmp_path, centre, origin):
     assert last.body == content.read(48 * MB - 1000, 48 * MB)
 
 
+@pytest.mark.slow
 def test_ten_clients_at_once_cost_the_origin_one_transfer(tmp_path, centre, origin):
     content = Virtual(20 * MB, seed=3)
     url = origin.add("/w.bin", content, Faults(rate=2_000_000))
@@ -102,6 +103,7 @@ def test_when_the_centre_is_away_the_origin_serves(tmp_path, origin, monkeypatch
     assert any("is not used" in text for text in warnings), warnings
 
 
+@pytest.mark.slow
 def test_a_centre_that_stops_in_the_middle_is_left(tmp_path, centre, origin):
     _, client = centre
     content = Virtual(48 * MB, seed=5)

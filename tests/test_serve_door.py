@@ -51,6 +51,7 @@ def test_a_session_needs_its_word_for_whatever_changes_something(lab):
     assert signed_in.ask("GET", "/api/v1/jobs").status == 401
 
 
+@pytest.mark.slow
 def test_a_password_signs_in_and_guesses_are_not_heard_for_ever(lab):
     _, client = lab
     client.api("POST", "/users", {"name": "ann", "role": "member", "password": "correct horse"})

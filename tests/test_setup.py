@@ -626,6 +626,7 @@ def settings_of(conda: Conda, tmp_path: Path, text: str | None, prefix: Path | N
     return done.json["channels"], done.json["channel_priority"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conda", conda_params())
 @pytest.mark.parametrize(
     "name",
@@ -640,6 +641,7 @@ def test_real_conda_reads_what_was_meant(conda: Conda, name: str, tmp_path: Path
     assert channels == ["conda-forge", *(each for each in listed if each != "conda-forge")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conda", conda_params())
 def test_real_conda_obeys_an_environments_file_above_the_users(conda: Conda, tmp_path: Path) -> None:
     where = environment(tmp_path)

@@ -168,6 +168,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.dictionaries(st.sampled_from(["name", "dependencies", "channels", "assets", "zz"]), JSON), st.booleans())
 def test_the_section_is_found_and_cut_out_of_any_data(data: dict[str, object], flow: bool) -> None:

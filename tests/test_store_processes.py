@@ -69,6 +69,7 @@ def test_of_many_processes_one_at_a_time_has_the_claim(tmp_path: Path, more: tup
     assert run_all(count, "take_turns", tmp_path / "store", tmp_path, *more) == ["done"] * count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("noflock",)], ids=["flock", "flock does nothing"])
 def test_32_processes_that_want_one_file_bring_it_once(tmp_path: Path, more: tuple[str, ...]) -> None:
     store = tmp_path / "store"

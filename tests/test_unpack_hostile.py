@@ -440,6 +440,7 @@ def test_a_bomb_in_a_compressed_file(codec: str, yard: Yard) -> None:
     assert "times its size: it looks like a bomb" in refused(yard, bomb(codec, 30 << 20), limits=SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", COMPRESSORS)
 def test_a_bomb_in_a_tar(codec: str, yard: Yard) -> None:
     data = wrap(codec, tar(TarMember("zeros", bytes(30 << 20))))
@@ -489,6 +490,7 @@ def test_an_honest_archive_of_very_regular_data_is_no_bomb(yard: Yard) -> None:
     assert manifest.size_bytes == 50 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["xz", "zst"])
 def test_a_decoder_that_wants_all_memory(codec: str, yard: Yard) -> None:
     data = wrap(codec, os.urandom(3 << 20))
@@ -510,6 +512,7 @@ def test_very_many_tiny_streams_take_little_time(yard: Yard) -> None:
     assert time.monotonic() - since < 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "gz", "bz2", "xz", "zst", "7z", "rar"])
 def test_an_archive_that_is_cut_off_or_has_a_wrong_bit(label: str, yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
     body = b"".join(b"%d\n" % number for number in range(20_000))
