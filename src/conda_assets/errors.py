@@ -32,6 +32,7 @@
     ├── BundleRefused            2    a bundle that is none, is damaged, or is hostile
     ├── EngineFailed             1    aria2c does not start or answer
     ├── StoreFailed              1    the store cannot be used
+    ├── RemoteFailed             1    a store in a bucket cannot be used
     ├── BootstrapFailed          1    the embedded engine could not make the environment
     ├── CentreRefused            2    the download centre does not do what it was asked for
     │   ├── NotSignedIn          2    401: no token, no session, or a wrong one
@@ -85,6 +86,7 @@ __all__ = [
     "Offline",
     "OutOfTurn",
     "OverQuota",
+    "RemoteFailed",
     "SizeMismatch",
     "SpecInvalid",
     "StoreFailed",
@@ -618,6 +620,28 @@ class StoreFailed(AssetsError):
     @property
     def hints(self) -> tuple[Hint, ...]:
         return (Hint("set `CONDA_ASSETS_STORE` to a folder that you can write", "store"),)
+
+
+@dataclass(eq=False)
+class RemoteFailed(AssetsError):
+    """A store in a bucket cannot be used. `store`: its shown URL; `fix`: what to do about it.
+
+    `refused`: it says no to these credentials.
+    """
+
+    store: str
+    said: str
+    fix: str = ""
+    refused: bool = False
+    code: ClassVar[str] = "remote"
+
+    @property
+    def message(self) -> str:
+        return f"the store {self.store}: {self.said}"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(self.fix, "remote"),) if self.fix else ()
 
 
 @dataclass(eq=False)

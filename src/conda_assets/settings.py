@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
+from conda_assets.places import read_age, sort_stores
 from conda_assets.version import __version__
 
 __all__ = ["Network", "Settings", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]
@@ -41,7 +42,9 @@ _PLUGIN_KEYS = (
     "assets_aria2c",
     "assets_connections",
     "assets_jobs",
+    "assets_grace",
     "assets_limit_rate",
+    "assets_push",
     "assets_server",
     "assets_user_agent",
 )
@@ -83,7 +86,9 @@ class Network:
 class Settings:
     """Everything a run may be told. `origins`: setting → where its value comes from, for `conda assets info`.
 
-    `stores`: the first writable one is written, all are read. `connections`: to one server for one file, 1 to 16. `jobs`: large
+    `stores`: the first writable one is written, all are read. `remotes`: URLs of stores in buckets, asked before a file's origin,
+    without secrets; the first one is pushed to, after each fetch with `push`. `grace_s`: how long a machine that is not heard of
+    keeps its files there. `connections`: to one server for one file, 1 to 16. `jobs`: large
     files at once. `limit_rate`: bytes per second for the whole run, None for no limit. `subdir`: conda's platform, `linux-64`.
     """
 
@@ -103,6 +108,9 @@ class Settings:
     server: str | None = None
     server_token: str | None = field(default=None, repr=False)
     active_prefix: Path | None = None
+    remotes: tuple[str, ...] = ()
+    push: bool = False
+    grace_s: float = 30 * 86400.0
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -134,9 +142,14 @@ def load(*, environ: Mapping[str, str], conda: Mapping[str, object] | None = Non
     else:
         said.add("conda", conda)
     home = home_of(environ)
+    stores, remotes = _stores(said, home)
+    grace = said.text("assets_grace")
     subdir = said.text("subdir") or native_subdir()
     return Settings(
-        stores=_stores(said, home),
+        stores=stores,
+        remotes=remotes,
+        push=said.flag("assets_push"),
+        grace_s=read_age(grace, said.origins["assets_grace"]) if grace else 30 * 86400.0,
         subdir=subdir,
         aria2c=said.text("assets_aria2c"),
         connections=said.number("assets_connections", 16, 1, 16),
@@ -208,29 +221,27 @@ class _Said:
         except ValueError:
             raise UsageError(f"{self.origins[key]}: {key} is {value!r}, expected seconds") from None
 
-    def paths(self, key: str) -> tuple[Path, ...]:
+    def words(self, key: str, separator: str) -> tuple[str, ...]:
         value = self.value(key)
-        parts: Sequence[object]
+        parts: Sequence[object] = value if isinstance(value, (list, tuple)) else ()
         if isinstance(value, str):
-            parts = value.split("," if key == "assets_stores" else os.pathsep)
-        else:
-            parts = value if isinstance(value, (list, tuple)) else ()
-        return tuple(Path(os.path.expandvars(str(part))).expanduser() for part in parts if str(part).strip())
+            parts = value.split(separator)
+        return tuple(str(part) for part in parts if str(part).strip())
+
+    def paths(self, key: str) -> tuple[Path, ...]:
+        return tuple(Path(os.path.expandvars(part)).expanduser() for part in self.words(key, os.pathsep))
 
 
-def _stores(said: _Said, home: Path) -> tuple[Path, ...]:
+def _stores(said: _Said, home: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     said.origins["stores"] = "default"
     own = said._environ.get("CONDA_ASSETS_STORE", "")
-    if folders := tuple(Path(part.strip()).expanduser() for part in own.split(",") if part.strip()):
+    if words := tuple(part for part in own.split(",") if part.strip()):
         said.origins["stores"] = "$CONDA_ASSETS_STORE"
-    elif folders := said.paths("assets_stores"):
+    elif words := said.words("assets_stores", ","):
         said.origins["stores"] = said.origins["assets_stores"]
-    for folder in folders:
-        if "://" in str(folder) or ":/" in str(folder).replace("\\", "/")[2:]:
-            raise UsageError(
-                f"{said.origins['stores']}: {folder} is a remote store, which this version cannot use", "name a folder"
-            )
-    return tuple(folder.absolute() for folder in folders) or (home / ".conda" / "assets",)
+    folders, remotes = sort_stores(words, said.origins["stores"])
+    said.origins["remotes"] = said.origins["stores"] if remotes else "default"
+    return folders or (home / ".conda" / "assets",), remotes
 
 
 def _server(said: _Said) -> str | None:

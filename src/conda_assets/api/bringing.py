@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from conda_assets.api.centre import through_centre
 from conda_assets.api.engine import make_transport, way_for_small
 from conda_assets.api.pinning import check_vouched
+from conda_assets.api.remotes import through_remotes
 from conda_assets.events import Noted, Observer
 from conda_assets.fetch import Arrival, Limits, Want, fetch
 from conda_assets.model import Asset, Locked
@@ -29,14 +30,14 @@ def bring_all(
         return locked
 
     urls = [url for want in wants for asset in want.assets for url in asset.urls]
-    local = all(map(is_local, urls))
+    local = not settings.remotes and all(map(is_local, urls))
     if said := netrc_warning(urls, environ):
         watch(Noted(said, "warning"))
     return fetch(
         wants,
         store=store,
         transport=lambda: make_transport(settings, store, environ, watch, local=local),
-        probe=through_centre(ask, settings, watch),
+        probe=through_centre(through_remotes(ask, settings, watch), settings, watch),
         limits=Limits(connections=settings.connections, jobs=settings.jobs),
         watch=watch,
         small=None if local else way_for_small(settings, store),

@@ -77,7 +77,12 @@ def sync(
         spec, unlisted = expanded(spec, lambda asset: not why_not(asset, choice), placed, settings, watch)
     run = _Sync(spec, target, settings, options, watch, environ)
     run.unlisted = unlisted
-    return run.report(preview(spec, target, settings, options=options, environ=environ))
+    report = run.report(preview(spec, target, settings, options=options, environ=environ))
+    if settings.remotes:
+        from conda_assets.api.pushing import after_sync
+
+        after_sync(report, spec.assets, settings, watch)
+    return report
 
 
 def fetch_url(

@@ -26,7 +26,7 @@ from conda_assets.spec.exporters import aria2_text, metalink_text
 from conda_assets.spec.source import local_path
 from conda_assets.store import open_stores
 
-__all__ = ["import_bundles", "run_adopt", "run_export"]
+__all__ = ["chosen", "import_bundles", "run_adopt", "run_export"]
 
 
 def run_adopt(call: Call) -> int:
@@ -58,7 +58,7 @@ def run_export(call: Call) -> int:
     if not call.args.output:
         raise UsageError("a bundle needs a place", "`-o bundle.tar`, or `-o FOLDER`")
     spec = call.pinned(call.spec())
-    assets = _chosen(call, spec)
+    assets = chosen(call, spec)
     out = Path(os.path.expanduser(call.args.output))  # noqa: PTH111 - `~` of a text
     path = call.cwd / out
     if any(out.name.lower().endswith(end) for end in (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".zip")):
@@ -86,7 +86,7 @@ def _export_list(call: Call, form: str) -> int:
     if form == "spec":
         text = section_of(call.target(call.spec_if_any()).prefix)
     else:
-        files = listed(_chosen(call, call.pinned(call.spec())), call.environ)
+        files = listed(chosen(call, call.pinned(call.spec())), call.environ)
         text, notes = (metalink_text if form == "metalink" else aria2_text)(files)
     for note in notes:
         call.say(f"Note: {note}")
@@ -104,7 +104,7 @@ def _export_list(call: Call, form: str) -> int:
     return 0
 
 
-def _chosen(call: Call, spec: Spec) -> list[Asset]:
+def chosen(call: Call, spec: Spec) -> list[Asset]:
     """The assets that the flags mean; a variable that is set on this machine says nothing of others."""
     choice = replace(choose(spec, Target(call.cwd, spec.base), call.settings, call.options(), call.environ), user_set=())
     return [asset for asset in spec.assets if not why_not(asset, choice)]

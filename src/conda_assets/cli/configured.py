@@ -19,6 +19,8 @@ _IN_CONDARC = {
     "connections": "assets_connections",
     "jobs": "assets_jobs",
     "limit_rate": "assets_limit_rate",
+    "push": "assets_push",
+    "grace": "assets_grace",
     "server": "assets_server",
     "user_agent": "assets_user_agent",
     "proxies": "proxy_servers",
@@ -48,6 +50,9 @@ def rows_of(settings: Settings) -> list[Row]:
     network = settings.network
     values: dict[str, object] = {
         "stores": [str(folder) for folder in settings.stores],
+        "remotes": list(settings.remotes),
+        "push": settings.push,
+        "grace": f"{settings.grace_s / 86400:g}d",
         "aria2c": settings.aria2c,
         "connections": settings.connections,
         "jobs": settings.jobs,

@@ -35,6 +35,7 @@ _VERBS = {
     "lock": ("locks", "run_lock"),
     "outdated": ("news", "run_outdated"),
     "path": ("looks", "run_path"),
+    "push": ("pushing", "run_push"),
     "remove": ("edits", "run_remove"),
     "schema": ("looks", "run_schema"),
     "serve": ("serving", "run_serve"),

@@ -1,4 +1,4 @@
-"""What may be typed for the verbs that change the file, and those that move bytes without a network."""
+"""What may be typed for the verbs that change the file, and those that move bytes from here to elsewhere."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def configure_edits(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _import(verbs)
     _export(verbs)
     _adopt(verbs)
+    _push(verbs)
 
 
 def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -106,6 +107,23 @@ def _export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what.add_argument("--format", choices=("bundle", "spec", "metalink", "aria2"), default="bundle", help="default: bundle")
     what.add_argument("--spec", action="store_true", help="the environment's assets as a section, as it was placed")
     add_choice(parser)
+
+
+def _push(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_verb(
+        verbs,
+        "push",
+        "copy what the file names from the store into the remote store, where others find it before they ask its origin",
+        file=True,
+        where=False,
+        examples="examples:\n  conda assets fetch --all-groups && conda assets push --all-groups\n"
+        "  conda assets push --dry-run --json",
+    )
+    add_choice(parser)
+    parser.add_argument(
+        "--progress", choices=("auto", "tty", "plain", "json", "none"), help="how progress is shown (default: auto)"
+    )
+    parser.add_argument("-d", "--dry-run", action="store_true", help="show what would be sent, send nothing")
 
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:

@@ -34,11 +34,17 @@ _CONTEXT = (
 )
 # name, default, description
 _SETTINGS: tuple[tuple[str, Any, str], ...] = (
-    ("assets_stores", (), "Folders that keep each asset's bytes once. The first writable one is written, all are read."),
+    (
+        "assets_stores",
+        (),
+        "Folders, and s3:// URLs, that keep each asset's bytes once. All are read, the first of a kind is written.",
+    ),
     ("assets_aria2c", "", "Which aria2c to use: a path, or a name on PATH. When empty, it is looked for."),
     ("assets_connections", 16, "Connections to one server for one file, 1 to 16."),
     ("assets_jobs", 4, "Large files that are fetched at once, 1 to 64."),
     ("assets_limit_rate", "", "Bytes per second for everything together, such as 20M. When empty, no limit."),
+    ("assets_push", False, "Copy what was fetched into the first s3:// store, after each fetch."),
+    ("assets_grace", "", "How long an s3:// store keeps what a machine uses after it was last heard of. When empty, 30d."),
     ("assets_server", "", "URL of a download centre (`conda assets serve`) to ask before a file's origin."),
     ("assets_user_agent", "", "How to introduce ourselves to servers. When empty, by name and version."),
 )

@@ -21,11 +21,11 @@ from conda_assets.sources.asking import Answer, ask
 from conda_assets.sources.checksums import of_headers
 from conda_assets.sources.patterns import fixed_folder, is_glob, matching, nearest
 from conda_assets.sources.s3_account import Account, account, is_named
-from conda_assets.sources.s3_failures import failure
+from conda_assets.sources.s3_failures import code_of, failure
 from conda_assets.sources.s3_listing import read_listing
 from conda_assets.sources.s3_place import Place, read_place
 
-__all__ = ["expand", "is_pattern", "probe"]
+__all__ = ["expand", "is_pattern", "look", "probe", "read_small"]
 
 _ALL = {"x-amz-checksum-mode": "ENABLED"}
 _ONE_BYTE = {"Range": "bytes=0-0"}
@@ -33,8 +33,9 @@ _REGION = "us-east-1"
 _REFUSALS = frozenset({400, 401, 403})
 _MOST_PAGES = 10_000
 
-# (endpoint, bucket) → region, as a server has said.
+# (endpoint, bucket) → region, as a server has said; and those that are known to be there.
 _regions: dict[tuple[str | None, str], str] = {}
+_there: set[tuple[str | None, str]] = set()
 
 
 def probe(asset: Asset, url: str, network: Network) -> Locked:
@@ -52,6 +53,48 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         raise failure(
             asset.name, place, answer, signed=way.account is not None, near=asked.near() if answer.status == 404 else ""
         )
+    return _described(asset, url, place, answer, way)
+
+
+def look(asset: Asset, url: str, network: Network) -> Locked | None:
+    """As `probe`, but None where there is no such object: for who asks many servers, and wants no advice about names.
+
+    Raises:
+        AssetFailed, SizeMismatch: as `probe`; NotThere where the whole bucket is missing.
+    """
+    place = read_place(url)
+    asked = _Asking(asset, place, network)
+    answer, way = asked.of_object("HEAD", _ALL)
+    if answer.status == 200:
+        return _described(asset, url, place, answer, way)
+    if answer.status != 404 or (way.endpoint, place.bucket) not in _there:
+        answer, way = asked.of_object("GET", _ONE_BYTE)
+        _check_missing(asset, place, answer, way)
+    return None
+
+
+def read_small(asset: Asset, url: str, network: Network) -> bytes | None:
+    """The content of a small object, None where there is none.
+
+    Raises:
+        AssetFailed: as `look`.
+    """
+    place = read_place(url)
+    answer, way = _Asking(asset, place, network).of_object("GET", {})
+    if answer.status == 200:
+        return answer.body
+    _check_missing(asset, place, answer, way)
+    return None
+
+
+def _check_missing(asset: Asset, place: Place, answer: Answer, way: _Way) -> None:
+    if answer.status != 404 or code_of(answer) == "NoSuchBucket":
+        raise failure(asset.name, place, answer, signed=way.account is not None)
+    _there.add((way.endpoint, place.bucket))
+
+
+def _described(asset: Asset, url: str, place: Place, answer: Answer, way: _Way) -> Locked:
+    """What the header of the object says."""
     length = answer.headers.get("Content-Length", "")
     size_bytes = int(length) if length.isascii() and length.isdigit() else None
     if size_bytes is not None and not asset.fits(size_bytes):

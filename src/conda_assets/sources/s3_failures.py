@@ -13,12 +13,14 @@ from conda_assets.sources.s3_account import has_botocore
 from conda_assets.sources.s3_place import Place
 from conda_assets.web.failures import of_status, retry_after_s
 
-__all__ = ["code_of", "failure"]
+__all__ = ["INSTALL", "REFUSED", "code_of", "failure"]
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,80})</Code>")
 _RENEW = "renew them: `aws sso login`, or set `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` anew"
-_INSTALL = "`pip install 'conda-assets[s3]'` or `conda install -c conda-forge botocore`"
-_REFUSED = {
+#: How to get what signs.
+INSTALL = "`pip install 'conda-assets[s3]'` or `conda install -c conda-forge botocore`"
+#: S3's code → what is wrong, and what to do.
+REFUSED = {
     "ExpiredToken": ("the AWS credentials have expired", _RENEW),
     "TokenRefreshRequired": ("the AWS credentials have expired", _RENEW),
     "InvalidToken": ("the AWS session token is not accepted", _RENEW),
@@ -48,8 +50,8 @@ def failure(asset: str, place: Place, answer: Answer, *, signed: bool, near: str
     where = answer.shown.split("/")[2]
     if code == "NoSuchBucket":
         return NotThere(asset, f"{where} has no bucket {place.bucket}", "check its name, and `?endpoint=` if it is not at AWS")
-    if code in _REFUSED:
-        cause, fix = _REFUSED[code]
+    if code in REFUSED:
+        cause, fix = REFUSED[code]
         return AccessDenied(asset, f"{url}: {cause} ({code} from {where})", fix)
     if code in _ELSEWHERE or answer.status == 301:
         return NotThere(asset, f"{place.bucket} is in another region than the one asked", "write its region: `?region=eu-west-1`")
@@ -65,5 +67,5 @@ def _way_in(signed: bool) -> str:
     if signed:
         return "choose other credentials with `AWS_PROFILE`, or ask the bucket's owner for s3:GetObject and s3:ListBucket"
     if not has_botocore():
-        return f"credentials need botocore: {_INSTALL}"
+        return f"credentials need botocore: {INSTALL}"
     return "set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; `aws configure` writes them down"

@@ -1,0 +1,105 @@
+"""Asking the stores in buckets before a file's origin.
+
+Only files whose digest is known are taken from there, and held against it like any others: a store that is broken, or lies,
+costs time and never gives wrong bytes. One try a file and store: whatever goes wrong, the next is asked, at last the origin.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from conda_assets.digest import Digest
+from conda_assets.errors import AccessDenied, AssetsError, SizeMismatch
+from conda_assets.events import Noted, Observer
+from conda_assets.model import Asset, Fresh, Locked, path_of_url, shown_url
+from conda_assets.settings import Settings
+from conda_assets.sources import is_local
+
+__all__ = ["through_remotes"]
+
+Probe = Callable[[Asset, str], Locked]
+
+# A missing object is refused, too, where the bucket may not be listed; this many in a row, and nothing may be read there.
+_MOST_REFUSALS = 3
+
+
+def through_remotes(probe: Probe, settings: Settings, watch: Observer) -> Probe:
+    """`probe`, with the remote stores of the settings before the origin; as it is where there are none."""
+    return _Through(probe, settings, watch) if settings.remotes else probe
+
+
+class _Through:
+    """Called from several threads."""
+
+    def __init__(self, probe: Probe, settings: Settings, watch: Observer) -> None:
+        self._probe, self._settings, self._watch = probe, settings, watch
+        self._asked: set[tuple[str, str]] = set()
+        self._refusals: Counter[str] = Counter()
+        self._away: set[str] = set()
+        self._noted: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, asset: Asset, url: str) -> Locked:
+        if asset.digest is not None and not (is_local(url) and path_of_url(url).exists()):
+            for remote in self._settings.remotes:
+                if self._may_ask(asset, remote) and (found := self._from(remote, asset, asset.digest)) is not None:
+                    return found
+        return self._probe(asset, url)
+
+    def _may_ask(self, asset: Asset, remote: str) -> bool:
+        with self._lock:
+            fine = remote not in self._away and (asset.name, remote) not in self._asked
+            self._asked.add((asset.name, remote))
+            return fine
+
+    def _from(self, remote: str, asset: Asset, digest: Digest) -> Locked | None:
+        """Where the store has it; None when it is another one's turn."""
+        try:
+            found = self._look(remote, asset, digest)
+        except AssetsError as error:
+            self._complain(remote, error)
+            return None
+        if found is not None:
+            self._refusals[remote] = 0
+        return found
+
+    def _look(self, remote: str, asset: Asset, digest: Digest) -> Locked | None:
+        # Here, since most runs have no use for them.
+        from conda_assets.remote.keys import Keys, read_alias
+        from conda_assets.sources.s3 import look, read_small
+
+        keys, network = Keys.of(remote), self._settings.network
+        # No header of the origin, nor anything else of the file, goes to the store.
+        asked = Asset(asset.name, remote, asset.path, size_bytes=asset.size_bytes, size_slack_bytes=asset.size_slack_bytes)
+        sha256: str | None = digest.hex
+        if digest.algorithm != "sha256":
+            content = read_small(asked, keys.url(keys.alias(digest)), network)
+            sha256 = read_alias(content) if content is not None else None
+        if sha256 is None or (found := look(asked, keys.url(keys.object(sha256)), network)) is None:
+            return None
+        shown = Fresh(found.final_url)
+        return replace(
+            found,
+            asset=asset,
+            digest=None,
+            vouched_by="",
+            revision=None,
+            pinned_url=None,
+            fresh=found.fresh or (lambda: shown),
+            alone=True,
+        )
+
+    def _complain(self, remote: str, error: AssetsError) -> None:
+        with self._lock:
+            self._refusals[remote] += 1
+            if not isinstance(error, (AccessDenied, SizeMismatch)) or self._refusals[remote] >= _MOST_REFUSALS:
+                self._away.add(remote)
+            already = remote in self._noted
+            self._noted.add(remote)
+        if not already:
+            hint = f" ({error.hints[0].text})" if isinstance(error, AccessDenied) and error.hints else ""
+            cause = getattr(error, "cause", error.message)
+            self._watch(Noted(f"the store {shown_url(remote)} is not used: {cause}{hint}", "warning"))
