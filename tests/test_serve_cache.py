@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from centre import Client, running
+from centre import Client, Program, running
 from conda_assets.events import Noted
 from conda_assets.model import State
 from conda_assets.settings import load
@@ -91,6 +91,28 @@ def test_ten_clients_at_once_cost_the_origin_one_transfer(tmp_path, centre, orig
     assert [row.state for row in rows] == [State.FETCHED] * 10
     assert all(row.source.startswith(centre[1].url) for row in rows)
     assert origin.sent("/w.bin") <= 1.1 * 20 * MB
+
+
+@pytest.mark.slow
+def test_ten_clients_at_once_cost_the_origin_one_transfer_of_400_mb(tmp_path, origin, monkeypatch):
+    """Each a process of its own, as on ten machines."""
+    content = Virtual(400 * MB, seed=10)
+    url = origin.add("/w.bin", content, Faults(rate=12 * MB))
+    monkeypatch.setenv("CONDA_ASSETS_STORE", str(tmp_path / "centre-store"))
+    program = Program(tmp_path / "data", "--allow-private")
+    client = program.start()
+    try:
+        monkeypatch.setenv("CONDA_PLUGINS_ASSETS_SERVER", client.url)
+        monkeypatch.setenv("CONDA_ASSETS_SERVER_TOKEN", client.token)
+        started = []
+        for number in range(10):
+            monkeypatch.setenv("CONDA_ASSETS_STORE", str(tmp_path / f"store{number}"))
+            lab = lab_of(tmp_path, content, url, f"lab{number}")
+            started.append(lab.start("sync", "-p", str(lab.prefix())))
+        assert [each.wait() for each in started] == [0] * 10
+        assert origin.sent("/w.bin") <= 1.05 * 400 * MB
+    finally:
+        program.stop()
 
 
 def test_when_the_centre_is_away_the_origin_serves(tmp_path, origin, monkeypatch):

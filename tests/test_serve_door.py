@@ -142,6 +142,9 @@ _OTHER = [
     "http:///x",
     "http://[::1",
     "magnet:?xt=1",
+    "sftp://example.org/x",
+    "https://example.org/x.torrent",
+    "https://example.org/x.TORRENT#part",
 ]
 
 

@@ -117,6 +117,8 @@ def _fault(asset: Asset, *, private: bool) -> str:
             return f"`{parts.scheme}:` is not fetched by the centre, only {', '.join(sorted(SCHEMES))}"
         if not host or any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
             return "is no URL of a file"
+        if not private and parts.path.lower().endswith(".torrent"):
+            return "is a torrent: its peers may be anywhere, and the centre goes to public servers only"
         address = literal_address(url)
         named_here = host.rstrip(".").endswith(("localhost", ".local", ".internal"))
         if not private and (named_here or (address is not None and not is_public(address))):

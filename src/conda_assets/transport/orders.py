@@ -185,8 +185,8 @@ def proxy_options(urls: Sequence[str], network: Network, direct: list[str]) -> d
         else:
             options[f"{parts.scheme.lower()}-proxy"] = proxy
     if network.proxies:
-        # A redirect may lead to the other scheme.
-        for scheme in ("http", "https"):
+        # A redirect may lead to another scheme.
+        for scheme in ("http", "https", "ftp"):
             options[f"{scheme}-proxy"] = (
                 options[f"{scheme}-proxy"] or proxy_for(f"{scheme}://redirected.invalid/", network.proxies) or ""
             )

@@ -40,7 +40,6 @@ def row_of(job: Job, carrier: Carrier, keys: Collection[str]) -> dict[str, Any]:
         "uploadSpeed": "0",
         "connections": str(job.connections),
         "dir": FOLDER,
-        "verifiedLength": str(job.verified_bytes),
     }
     if not keys or "files" in keys:
         row["files"] = files_of(job)
