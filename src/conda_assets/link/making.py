@@ -114,11 +114,14 @@ _WAYS: tuple[tuple[LinkType, Callable[[Stored, Spot, str], None]], ...] = (
 )
 
 
-def _write(stored: Stored, spot: Spot, name: str, *, private: bool, only_clone: bool = False) -> LinkType:
-    """A new file with the stored bytes, cloned where possible, else (unless `only_clone`) copied and synced."""
+def _write(stored: Stored, spot: Spot, name: str, *, private: bool, only_clone: bool = False, named: bool = False) -> LinkType:
+    """A new file with the stored bytes, cloned where possible, else (unless `only_clone`) copied and synced.
+
+    `named`: it has a name from the start.
+    """
     source = _open_stored(stored)
     try:
-        with _draft(spot, 0o644 if private else 0o600) as (descriptor, draft):
+        with _draft(spot, 0o644 if private else 0o600, named=named) as (descriptor, draft):
             cloned = _ficlone(descriptor, source)
             if only_clone and not cloned:
                 raise OSError(errno.ENOTSUP, "no reflink here")
@@ -127,7 +130,12 @@ def _write(stored: Stored, spot: Spot, name: str, *, private: bool, only_clone: 
             _finish(spot, descriptor, draft, stored, private)
             if draft is None:
                 # An unnamed file gets its name by way of /proc; nothing of it is left should we be killed before.
-                os.link(f"/proc/self/fd/{descriptor}", spot.at(name), dst_dir_fd=spot.descriptor, follow_symlinks=True)
+                try:
+                    os.link(f"/proc/self/fd/{descriptor}", spot.at(name), dst_dir_fd=spot.descriptor, follow_symlinks=True)
+                except FileExistsError:
+                    raise
+                except OSError:  # a sandbox without hardlinks
+                    return _write(stored, spot, name, private=private, only_clone=only_clone, named=True)
         if draft is not None:
             _name_exclusively(spot, draft, name)
     finally:
@@ -136,9 +144,9 @@ def _write(stored: Stored, spot: Spot, name: str, *, private: bool, only_clone: 
 
 
 @contextmanager
-def _draft(spot: Spot, mode: int) -> Iterator[tuple[int, str | None]]:
+def _draft(spot: Spot, mode: int, *, named: bool) -> Iterator[tuple[int, str | None]]:
     """A new file, open for writing, and its name if it has one; with an error it goes."""
-    descriptor, draft = _unnamed(spot, mode), None
+    descriptor, draft = -1 if named else _unnamed(spot, mode), None
     if descriptor < 0:
         draft = fresh_name()
         descriptor = os.open(spot.at(draft), os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, mode, dir_fd=spot.descriptor)

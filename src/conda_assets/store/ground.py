@@ -106,7 +106,7 @@ def break_ground(tree: Tree) -> Ground:
     """Make the store, or find it made.
 
     Raises:
-        StoreFailed: a newer layout, or something that is no folder.
+        StoreFailed: a newer layout, something that is no folder, or a file system that cannot hold a store.
         OSError: the file system refuses.
     """
     tree.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -121,9 +121,29 @@ def break_ground(tree: Tree) -> Ground:
     ground = Ground(tree, stat.S_IMODE(info.st_mode) | 0o700, info.st_gid)
     if not tree.check_version():
         if not any(tree.folder.iterdir()):
+            _try_replacing(tree.folder)
             ground.write(tree.folder / "CACHEDIR.TAG", _TAG)
         ground.write(tree.marker, json.dumps({"store": "conda-assets", "version": LAYOUT_VERSION}) + "\n", durable=True)
     return ground
+
+
+def _try_replacing(folder: Path) -> None:
+    """Locks and links can be done without; a file that is whole at any time cannot.
+
+    Raises:
+        StoreFailed: this file system does not rename files, or not over others.
+    """
+    old, new = (folder / f".{secrets.token_hex(8)}" for _ in range(2))
+    try:
+        for path in (old, new):
+            path.touch(0o600)
+        new.replace(old)
+    except OSError as error:
+        why = f"does not let a file replace another one by its name ({error.strerror})"
+        raise StoreFailed(f"the file system of {folder} {why}, which a store needs") from error
+    finally:
+        for path in (old, new):
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:
