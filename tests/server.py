@@ -191,6 +191,7 @@ class _Entry:
     count: int = 0
     active: int = 0
     answer: Callable[[Request, bytes], tuple[int, Mapping[str, str], bytes]] | None = None
+    talk: Callable[[socket.socket, Request], bool] | None = None
 
 
 class _Pace:
@@ -290,6 +291,12 @@ class Server:
         """Let a function answer (status, headers, body), for interfaces rather than files. It runs in the connection's thread."""
         url = self.add(path)
         self._entries[path].answer = answer
+        return url
+
+    def speak(self, path: str, talk: Callable[[socket.socket, Request], bool]) -> str:
+        """Let a function write the answer, byte by byte as it likes; True where the connection goes on after it."""
+        url = self.add(path)
+        self._entries[path].talk = talk
         return url
 
     def sent(self, path: str | None = None) -> int:
@@ -447,6 +454,8 @@ class _Answer:
         entry, faults, request = self.entry, self.faults, self.request
         if entry is None:
             return self._short(404, {}, b"no such file\n")
+        if entry.talk is not None:
+            return entry.talk(self.connection, request)
         if entry.answer is not None:
             status, headers, content = entry.answer(request, self.posted)
             return self._short(status, headers, content)

@@ -396,13 +396,14 @@ class UpstreamReplaced(AssetFailed):
 
 @dataclass(eq=False)
 class NotTheFile(AssetFailed):
-    """The server answers 200 with something else: a login page, an empty body, a re-encoded body."""
+    """The server answers 200 with something else: a login page, an empty body, a re-encoded one. `fix`: what helps, if known."""
 
+    fix: str = ""
     code: ClassVar[str] = "not_the_file"
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        return (Hint("open the URL in a browser: it may want a login, a click or a quota", "url"),)
+        return (Hint(self.fix or "open the URL in a browser: it may want a login, a click or a quota", "url"),)
 
 
 @dataclass(eq=False)

@@ -48,6 +48,8 @@ _PLUGIN_KEYS = (
     "assets_server",
     "assets_user_agent",
 )
+# conda's own 60 s is for a server that makes an index while one waits; a file's next byte is there or is not.
+_READ_TIMEOUT_S = 20.0
 # Not a setting: `conda config --show` would print it.
 _TOKEN = "CONDA_ASSETS_SERVER_TOKEN"
 _SYSTEMS = {"Linux": "linux", "Darwin": "osx", "Windows": "win"}
@@ -287,7 +289,7 @@ def _network(said: _Said, environ: Mapping[str, str]) -> Network:
         client_cert=(cert, key) if cert and key else cert,
         proxies=tuple(sorted(table.items())),
         connect_timeout_s=said.seconds("remote_connect_timeout_secs", 10.0),
-        read_timeout_s=said.seconds("remote_read_timeout_secs", 60.0),
+        read_timeout_s=said.seconds("remote_read_timeout_secs", _READ_TIMEOUT_S),
         user_agent=said.text("assets_user_agent") or _user_agent(),
     )
 

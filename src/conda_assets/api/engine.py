@@ -75,6 +75,7 @@ def _make_network(settings: Settings, store: Store, environ: Mapping[str, str], 
         scratch=Path(tempfile.mkdtemp(prefix="conda-assets-")),
         limit_rate=settings.limit_rate,
         inherit_fds=store.inherit_fds(),
+        stall_s=min(60.0, 1.5 * settings.network.read_timeout_s),
     )
     # Beside the first probe, not after it.
     engine.wake()

@@ -158,7 +158,8 @@ def _job(
         offline=settings.offline,
         dry_run=choices.dry_run,
         verify=settings.network.verify,
-        timeout_s=round(settings.network.read_timeout_s),
+        # An index may take a server longer than the next byte of a file.
+        timeout_s=max(60, round(settings.network.read_timeout_s)),
         user_agent=settings.network.user_agent,
     )
 

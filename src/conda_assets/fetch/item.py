@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from conda_assets.digest import Digest, Follower
-from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed, SizeMismatch
+from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed, SizeMismatch, UpstreamChanged
 from conda_assets.fetch.salvage import salve
 from conda_assets.fetch.want import Arrival, Claim, Salvage, Want
 from conda_assets.model import Asset, Fresh, Locked, Stored, shown_url
@@ -25,6 +25,10 @@ __all__ = ["Item"]
 _BYTES_PER_CONNECTION = 1 << 20
 # To a publisher that counts requests.
 _FEW = 4
+# Fewer new bytes are no progress: a server that gives ten a request, or ten a second, would be borne for ever.
+_WORTH_BYTES, _PACE_BYTES = 64 << 10, 512 << 10
+# A file of one request: nothing of it can be from two versions. The transports keep no journal of those either.
+_ONE_REQUEST_BYTES = 1 << 20
 
 
 @dataclass(eq=False, repr=False)
@@ -55,6 +59,10 @@ class Item:
     refused: set[str] = field(default_factory=set)
     tries: int = 0
     changes: int = 0
+    whole: bool = False
+    best_bytes: int = 0
+    paced_bytes: int = 0
+    quiet_since: float = 0.0
     earlier_bytes: int = 0
     job_bytes: int = 0
     reserved_bytes: int = 0
@@ -103,19 +111,29 @@ class Item:
         self.salvage = self.salving = None
         return True
 
+    def advance(self, done_bytes: int) -> None:
+        """Take note of more of the file than there ever was: the tries so far were worth it, and patience begins anew."""
+        if done_bytes >= self.best_bytes + _WORTH_BYTES:
+            self.tries, self.best_bytes = 0, done_bytes
+        if done_bytes >= self.paced_bytes + _PACE_BYTES:
+            self.paced_bytes, self.quiet_since = done_bytes, time.monotonic()
+
     def job(self, locked: Locked, claim: Claim) -> Job:
         """The transfer to order, now that the publisher has been asked."""
         urls = self._sources(locked)
         self.only = locked.url if len(urls) == 1 else ""
+        # Without a digest nothing would tell two versions of the file in one: an answer alone is always of one version.
+        self.whole = self.whole or (not self._provable(locked) and (self.changes > 0 or not _is_marked(locked)))
+        # A mirror has an ETag of its own, and some servers give another one each time: a digest decides then.
+        pinned = len(urls) == 1 and not self.whole and not self.changes
         return Job(
             id=self.want.key,
             urls=urls,
             into=claim.data,
             size_bytes=locked.size_bytes,
-            resumable=locked.resumable,
-            # A mirror has an ETag of its own.
-            etag=locked.etag if len(urls) == 1 else None,
-            modified=locked.modified if len(urls) == 1 else None,
+            resumable=locked.resumable and not self.whole,
+            etag=locked.etag if pinned else None,
+            modified=locked.modified if pinned else None,
             fresh={} if locked.swarm else {url: lead for url in urls if (lead := self._lead(locked, url)) is not None},
             connections=self.share,
             # One poisoned mirror then spoils its own pieces only.
@@ -125,6 +143,18 @@ class Item:
             swarm=locked.swarm,
         )
 
+    @property
+    def must_be_the_same(self) -> bool:
+        """Whether the publisher is to be asked once more, at the end, if that still is the file: no digest says so."""
+        locked = self.locked
+        if locked is None or self.whole or not locked.resumable or self._provable(locked):
+            return False
+        return (locked.size_bytes or 0) > _ONE_REQUEST_BYTES
+
+    def _provable(self, locked: Locked) -> bool:
+        """Whether the bytes can be held against something when they are here."""
+        return self.wanted is not None or locked.swarm is not None
+
     def _sources(self, locked: Locked) -> tuple[str, ...]:
         """The URL that was asked, and those that need not be asked first: a publisher of another kind is, when its turn comes.
 
@@ -132,7 +162,9 @@ class Item:
         """
         if urlsplit(_first(locked)).scheme == "file":
             return (locked.final_url,)
-        rest = () if self.alone or locked.alone else (url for url in self._all() if url != locked.url and _can_be_asked(url))
+        # Bytes of two servers that nobody vouches for are not put into one file.
+        alone = self.alone or locked.alone or not self._provable(locked)
+        rest = () if alone else (url for url in self._all() if url != locked.url and _can_be_asked(url))
         return tuple(dict.fromkeys((_first(locked), *rest)))
 
     def _all(self) -> tuple[str, ...]:
@@ -148,12 +180,13 @@ class Item:
         fresh = Fresh(*sent)
         return lambda: fresh
 
-    def finish(self, follower: Follower, before: Future[None] | None) -> Stored:
-        """Hash the rest, compare, adopt; runs in a worker.
+    def finish(self, follower: Follower, before: Future[None] | None, now: Future[Locked] | None) -> Stored:
+        """Hash the rest, compare, adopt; runs in a worker. `now`: what the publisher says of the file after the transfer.
 
         Raises:
             DigestMismatch, SizeMismatch: other bytes than asked for.
-            NetworkFailed: the partial file was changed under us.
+            UpstreamChanged: what has come may be of two versions of the file.
+            NetworkFailed: the partial file was changed under us, or the publisher does not answer any more.
         """
         assert self.claim is not None
         assert self.locked is not None
@@ -173,6 +206,8 @@ class Item:
         if not self.asset.fits(size_bytes):
             # A server that announces no length is found out only now.
             raise SizeMismatch(name, self.asset.size_bytes or 0, size_bytes, shown_url(self.locked.final_url))
+        if now is not None and _marks(now.result()) != _marks(self.locked):
+            raise UpstreamChanged(name, f"{shown_url(self.locked.final_url)} has another version of the file now")
         left = self.want.salvage
         if left is not None and left.modified_ns is not None:
             # Receipts of other environments know it by that.
@@ -199,7 +234,8 @@ class Item:
         """
         if self.only and (self.from_empty or self.salved):
             self.refused.add(self.only)
-        self.urls, self.alone, self.salved = self._all()[:1], True, None
+        self.urls, self.alone, self.whole, self.salved = self._all()[:1], True, False, None
+        self.best_bytes = self.paced_bytes = 0
         return bool(self.urls)
 
     @property
@@ -224,7 +260,7 @@ class Item:
         self.refused.add(url)
         self.salved = None
         self.urls = self._all()[:1] if self.alone else self._all()
-        self.tries = 0
+        self.tries, self.whole = 0, False
         return bool(self.urls)
 
     def arrival(self, *, stored: Stored | None = None, error: AssetsError | None = None, fetched: bool = False) -> Arrival:
@@ -238,6 +274,15 @@ class Item:
         pieces = self.follower.pieces() if self.follower and fetched and self.want.pieces else None
         revision = self.locked.revision if self.locked and self.locked.url == self.asset.url else None
         return Arrival(self.want, stored, error, fetched, bytes_fetched, seconds, source, pieces, revision)
+
+
+def _marks(locked: Locked) -> tuple[int | None, str | None, str | None]:
+    """What another version of the file would have otherwise."""
+    return locked.size_bytes, locked.etag, locked.modified
+
+
+def _is_marked(locked: Locked) -> bool:
+    return bool(locked.etag or locked.modified)
 
 
 def _can_be_asked(url: str) -> bool:

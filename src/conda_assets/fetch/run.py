@@ -38,6 +38,8 @@ _PARKED_S = 0.2
 _SPARE_BYTES = 16 << 20
 # A server that asks for more patience than this is not waited for.
 _LONGEST_WAIT_S = 300.0
+# As much may come twice where a server has to be asked in another way.
+_CHEAP_BYTES = 64 << 20
 _ENGINE_STARTS = 3
 
 Probe = Callable[[Asset, str], Locked]
@@ -197,6 +199,7 @@ class _Run:
         if stored is not None and not item.want.afresh:
             return item.arrival(stored=stored)
         self._engine.want()
+        item.quiet_since = item.quiet_since or time.monotonic()
         item.probing = self._workers.submit(self._probe_any, asset, item.urls)
         item.probing.add_done_callback(self._wake)
         self._active[item.want.key] = item
@@ -252,7 +255,7 @@ class _Run:
         return self._store.find(item.promised)
 
     def _begin(self, item: Item, locked: Locked, claim: Claim, transport: Transport) -> None:
-        self._reserve(item, locked, claim)
+        self._reserve(item, locked)
         item.from_empty = not claim.data.exists()
         algorithms = {"sha256"} | ({item.wanted.algorithm} if item.wanted else set())
         size_of, algorithm = (piece_size_for, "sha256") if item.want.pieces else (sum_size_for, "crc32")
@@ -261,16 +264,13 @@ class _Run:
         transport.start([item.job(locked, claim)])
         item.moving = True
 
-    def _reserve(self, item: Item, locked: Locked, claim: Claim) -> None:
+    def _reserve(self, item: Item, locked: Locked) -> None:
         """Room for this file beside all that is on its way.
 
         Raises:
             DiskFull: before the first byte.
         """
-        have = 0
-        with suppress(OSError):
-            have = claim.data.stat().st_blocks * 512
-        need = max(0, (locked.size_bytes or 0) - have)
+        need = max(0, (locked.size_bytes or 0) - _on_disk(item))
         others = sum(max(0, other.reserved_bytes - other.job_bytes) for other in self._active.values() if other is not item)
         free = self._store.free_bytes()
         if need and need + others + _SPARE_BYTES > free:
@@ -297,20 +297,21 @@ class _Run:
             item.announced = True
             earlier = max(0, tiding.done_bytes - tiding.fetched_bytes)
             self._watch(Started(name, tiding.size_bytes, earlier, shown_url(item.locked.final_url)))
-        if tiding.fetched_bytes > item.job_bytes:
-            item.tries, item.job_bytes = 0, tiding.fetched_bytes
+        item.job_bytes = max(item.job_bytes, tiding.fetched_bytes)
+        item.advance(tiding.done_bytes)
         verified = item.follower.done_bytes
         self._watch(Progressed(name, tiding.done_bytes, tiding.size_bytes, tiding.bytes_per_s, tiding.connections, verified))
         if tiding.error is not None:
             yield from self._failed(item, tiding.error)
         elif tiding.done:
-            item.finishing = self._hashers.submit(self._finish, item, item.follower, item.hashing)
+            now = self._workers.submit(self._probe, item.asset, item.locked.url) if item.must_be_the_same else None
+            item.finishing = self._hashers.submit(self._finish, item, item.follower, item.hashing, now)
             item.finishing.add_done_callback(self._wake)
         elif tiding.front_bytes > verified and (item.hashing is None or item.hashing.done()):
             item.hashing = self._hashers.submit(_follow, item.follower, tiding.front_bytes)
 
-    def _finish(self, item: Item, follower: Follower, before: Future[None] | None) -> Stored:
-        stored = item.finish(follower, before)
+    def _finish(self, item: Item, follower: Follower, before: Future[None] | None, now: Future[Locked] | None) -> Stored:
+        stored = item.finish(follower, before, now)
         if (pieces := follower.pieces()) is not None:
             self._store.note_pieces(stored, pieces)
         return stored
@@ -323,22 +324,22 @@ class _Run:
         if item.moving and transport is not None:
             transport.stop(item.want.key)
         asked_url = item.locked.url if item.locked else item.urls[0] if len(item.urls) == 1 else ""
-        ended = (
-            isinstance(error, (AccessDenied, NotThere)) and item.moving and item.locked is not None and bool(item.locked.fresh)
-        )
-        # A server that objects is asked over fewer connections: 16, 8, 4, …
-        objects = not ended and not (isinstance(error, NetworkFailed) and error.cut and item.job_bytes)
+        refused = isinstance(error, (AccessDenied, NotThere)) and item.moving and item.locked is not None
+        ended = refused and item.locked is not None and bool(item.locked.fresh)
+        # It has just said otherwise: what it means are so many connections, or parts.
+        objects = item.moving and not ended and not (isinstance(error, NetworkFailed) and error.cut and item.job_bytes)
+        cheap = item.moving and item.locked is not None and item.locked.resumable and _on_disk(item) <= _CHEAP_BYTES
         item.rest()
         if isinstance(error, DigestMismatch):
-            yield from self._blame(item, error)
+            yield from self._blame(item, error, cheap=cheap)
             return
         item.tries += 1
         # A file that changes all the time brings bytes each time.
         item.changes += isinstance(error, UpstreamChanged)
         asked = error.retry_after_s if isinstance(error, NetworkFailed) else 0.0
         # A link that has ended is refused; the publisher, who is asked again, gives another one.
-        worth = error.retryable or (ended and item.tries == 1)
-        if not worth or max(item.tries, item.changes) >= self._limits.tries or asked > _LONGEST_WAIT_S:
+        worth = error.retryable or (ended and item.tries == 1) or (refused and not ended and not item.whole)
+        if not worth or self._is_enough(item) or asked > _LONGEST_WAIT_S:
             if isinstance(error, AssetFailed) and asked_url and item.without(asked_url):
                 self._watch(Noted(f"{_named(error, item.asset.name).message}; trying the next mirror", "warning"))
                 self._park(item, 0.0)
@@ -349,12 +350,20 @@ class _Run:
         if isinstance(error, UpstreamChanged) and item.claim is not None:
             item.claim.discard()
         if objects:
+            # Over fewer connections, 16, 8, 4, …; at last by one plain question for all of it.
             item.connections = max(1, item.connections // 2)
+            item.whole = item.whole or (cheap and item.tries >= self._limits.tries - 1)
         after = max(asked, min(60.0, 0.5 * 2 ** (item.tries - 1)) * random.uniform(0.8, 1.2))
+        item.quiet_since += asked
         self._watch(Retrying(item.asset.name, _cause(error), after, item.tries))
         self._park(item, after)
 
-    def _blame(self, item: Item, error: DigestMismatch) -> Iterator[Arrival]:
+    def _is_enough(self, item: Item) -> bool:
+        """It has been tried as often, or for as long, as makes sense."""
+        quiet_s = time.monotonic() - item.quiet_since
+        return max(item.tries, item.changes) >= self._limits.tries or quiet_s > self._limits.patience_s
+
+    def _blame(self, item: Item, error: DigestMismatch, *, cheap: bool) -> Iterator[Arrival]:
         assert item.claim is not None
         if item.guessed:
             item.forget_guess()
@@ -364,7 +373,12 @@ class _Run:
             return
         if not (piecewise := item.piecewise(item.claim)):
             item.claim.discard()
-        if item.next_source():
+        if cheap and item.only and not item.whole and not piecewise:
+            # A bit that fell over once, or a server that mistakes parts: the plainest question tells.
+            item.whole = True
+            self._watch(Noted(f"{error.message}; trying once more, in one go", "warning"))
+            self._park(item, 0.0)
+        elif item.next_source():
             how = "for the pieces that are wrong" if piecewise else "from the start"
             self._watch(Noted(f"{error.message}; trying {shown_url(item.urls[0])} alone, {how}", "warning"))
             self._park(item, 0.0)
@@ -422,6 +436,13 @@ class _Engine:
         made, self._made = self._made, None
         if made is not None and not made.cancel() and made.exception() is None:
             made.result().close()
+
+
+def _on_disk(item: Item) -> int:
+    """What has arrived of it."""
+    with suppress(OSError):
+        return item.claim.data.stat().st_blocks * 512 if item.claim else 0
+    return 0
 
 
 def _follow(follower: Follower, front_bytes: int) -> None:

@@ -98,13 +98,14 @@ class Warehouse(Protocol):
 class Limits:
     """`connections`: to one server for one file. `jobs`: large files at once; `files`: files of any size at once.
 
-    `tries`: without a new byte, before giving up.
+    `tries`: without progress, before giving up, and `patience_s`: seconds without any. What a server asks to wait does not count.
     """
 
     connections: int = 16
     jobs: int = 4
     files: int = 32
     tries: int = 5
+    patience_s: float = 90.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ _CONTEXT = (
     "subdir",
     "verbosity",
 )
+# Its default. Source: conda.base.context
+_CONDA_READ_TIMEOUT_S = 60.0
 # name, default, description
 _SETTINGS: tuple[tuple[str, Any, str], ...] = (
     (
@@ -80,8 +82,12 @@ def values() -> dict[str, object]:
     now = context()
     ours = getattr(now, "plugins", None)
     chosen = {name: value for name, default, _ in _SETTINGS if (value := getattr(ours, name, default)) != default}
+    given: dict[str, object] = {name: getattr(now, name) for name in _CONTEXT}
+    if given["remote_read_timeout_secs"] == _CONDA_READ_TIMEOUT_S:
+        # Nobody has set it.
+        del given["remote_read_timeout_secs"]
     return {
-        **{name: getattr(now, name) for name in _CONTEXT},
+        **given,
         "proxy_servers": dict(now.proxy_servers),
         "plugins": chosen,
     }

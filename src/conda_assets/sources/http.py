@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from conda_assets.digest import hash_of
 from conda_assets.errors import AssetFailed, FileMissing, NotTheFile, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, last_part, shown_url
 from conda_assets.settings import Network
@@ -44,10 +45,11 @@ _MOST_MIRRORS = 16
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """`size_bytes`: of the whole file, None where the server does not say."""
+    """`size_bytes`: of the whole file, None where the server does not say. `ends`: a cut is told from the end."""
 
     size_bytes: int | None
     resumable: bool
+    ends: bool = True
 
 
 def probe(asset: Asset, url: str, network: Network) -> Locked:
@@ -75,6 +77,9 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, shown_url(answer.url))
     etag = headers.get("ETag", "").strip()
     digest, vouched_by = of_headers(headers, answer.status, urlsplit(answer.url).hostname or "") or (None, "")
+    if not said.ends and not (digest or asset.digest or asset.size_bytes):
+        where, fix = shown_url(answer.url), f"give `{asset.name}` a `sha256:`, or at least a `size:`"
+        raise NotTheFile(asset.name, f"{where} does not say how long the file is, so a part of it would pass for all of it", fix)
     return Locked(
         asset=asset,
         url=url,
@@ -153,7 +158,9 @@ def _ask(web: Web, asset: Asset, url: str, secret: Mapping[str, str]) -> tuple[E
             if status == 206 and (said := _of_range(answer)) is not None:
                 return answer, said
             if status == 200:
-                return answer, _Said(_length(answer), resumable=False)
+                length = _length(answer)
+                ends = length is not None or "Transfer-Encoding" in answer.headers
+                return answer, _Said(length, resumable=False, ends=ends)
             # An empty file has no first byte.
             if status == 416 and answer.headers.get("Content-Range", "").replace(" ", "").endswith("*/0"):
                 return answer, _Said(0, resumable=False)
@@ -168,7 +175,8 @@ def _of_range(answer: Exchange) -> _Said | None:
     match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
     if match is None or (match[1], match[2]) != ("0", "0"):
         return None
-    return _Said(None, resumable=False) if match[3] == "*" else _Said(int(match[3]), resumable=True)
+    # Without a range it may say how long it is.
+    return None if match[3] == "*" else _Said(int(match[3]), resumable=True)
 
 
 def _length(answer: Exchange) -> int | None:
@@ -181,8 +189,10 @@ def _check_content(asset: Asset, answer: Exchange, said: _Said) -> None:
     encoding = answer.headers.get("Content-Encoding")
     if is_recoded(answer.url, encoding):
         raise NotTheFile(asset.name, f"{shown} sends the file {encoding}-encoded, although it was asked not to")
-    if said.size_bytes == 0 and asset.size_bytes:
-        raise NotTheFile(asset.name, f"{shown} sends an empty file, expected {asset.size_bytes} bytes")
+    if said.size_bytes == 0 and not _may_be_empty(asset):
+        expected = f", expected {asset.size_bytes} bytes" if asset.size_bytes else ""
+        fix = f"if it is to be empty, give `{asset.name}` a `size: 0`" if asset.digest is None else ""
+        raise NotTheFile(asset.name, f"{shown} sends an empty file{expected}", fix)
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in _PAGE_TYPES and not _may_be_a_page(asset, answer, said):
         wanted = last_part(asset.url) or asset.name
@@ -238,6 +248,13 @@ def _may_be_a_page(asset: Asset, answer: Exchange, said: _Said) -> bool:
     if urlsplit(asset.url).path in ("", "/"):
         return True
     return asset.size_bytes is not None and asset.size_bytes == said.size_bytes and asset.size_slack_bytes == 0
+
+
+def _may_be_empty(asset: Asset) -> bool:
+    """The file says so, by its size or its digest: what else is empty is a server's mishap."""
+    if asset.digest is not None:
+        return asset.digest.hex == hash_of(asset.digest.algorithm).hexdigest()
+    return asset.size_bytes == 0
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:

@@ -121,6 +121,8 @@ def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain
         "enable-http-pipelining": "false" if whole or plain else "true",
         "continue": "false" if whole else "true",
         "always-resume": "false" if whole else "true",
+        # It would go on from the middle, and nothing would tell that the file is another one by then.
+        **({"max-tries": "1"} if whole and not job.checked else {}),
         # aria2's own way is to ask a proxy for plain http with GET, one connection a request.
         "proxy-method": "tunnel" if network.admit else "get",
         **proxy_options((*job.urls, *urls), network, direct=[] if network.admit else _hosts(set(urls) - set(job.urls))),

@@ -30,7 +30,9 @@ _PIECE_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 18
 _JOURNAL_S = 0.5
 # Fewer bytes in such a time, and the server counts as dead.
-_WINDOW_S, _WINDOW_BYTES = 30.0, 30 * 1024
+_WINDOW_S, _WINDOW_BYTES = 10.0, 10 * 1024
+# A cut that has brought less is not gone on from at once: a server that gives ten bytes a request would be asked for ever.
+_WORTH_BYTES = 64 * 1024
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-\d+/(\d+|\*)")
 
 
@@ -172,7 +174,7 @@ class Stream:
                     return
             except NetworkFailed as error:
                 # A cut that has brought something is gone on from at once.
-                if not error.cut or not self.job.resumable or self._at <= before or self.stopping.is_set():
+                if not error.cut or not self.job.resumable or self._at < before + _WORTH_BYTES or self.stopping.is_set():
                     raise
                 self._skip()
 

@@ -175,6 +175,8 @@ def _clause(error: Exception) -> str:
         return at_proxy + "silent for too long"
     if _inside(error, http.client.LineTooLong) is not None:
         return at_proxy + "sends a header without end"
+    if any(isinstance(each, http.client.HTTPException) and "headers" in str(each) for each in _parts(error)):
+        return at_proxy + "sends more headers than any server needs"
     return at_proxy + CUT
 
 

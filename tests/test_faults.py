@@ -1,0 +1,343 @@
+"""What servers do wrong, row by row: a whole sync ends in the right bytes or in an error that says what, where and what next.
+
+Each row is fetched twice, with its sha256 and without, by each engine of this machine; all rows of an engine in one sync.
+docs/faults.md says the same for people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+import hostile
+from conda_assets import api, spec
+from conda_assets.errors import (
+    AccessDenied,
+    AssetFailed,
+    AssetsError,
+    DigestMismatch,
+    InsecureRedirect,
+    NetworkFailed,
+    NotTheFile,
+    NotThere,
+    UpstreamChanged,
+)
+from conda_assets.model import Outcome, Report, Target
+from conda_assets.settings import load
+from engines import engines
+from hostile import Talk, head, tag
+from server import Server
+
+BODY = random.Random(11).randbytes(1_300_000)
+OTHER = random.Random(12).randbytes(1_300_000)
+DOCS = Path(__file__).parent.parent / "docs" / "faults.md"
+# Nothing here takes longer: limits of 1 s each, five tries, waits of 0.5 to 4 s.
+MOST_S = 90.0
+
+Kinds = type[AssetsError] | tuple[type[AssetsError], ...] | str
+RIGHT = "right"
+#: Nobody can tell without a hash: the server is consistent in what it says.
+BELIEVED = "believed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """`hashed`, `bare`: how it ends with a sha256 and without. `faults`: of the test server; `talk`: instead of them."""
+
+    hashed: Kinds = RIGHT
+    bare: Kinds | None = None
+    faults: dict[str, object] = field(default_factory=dict)
+    talk: Callable[[bytes], Talk] | None = None
+
+    def expected(self, hashed: bool) -> Kinds:
+        return self.hashed if hashed or self.bare is None else self.bare
+
+
+def faulty(hashed: Kinds = RIGHT, bare: Kinds | None = None, **faults: object) -> Row:
+    return Row(hashed, bare, faults)
+
+
+def spoken(talk: Callable[[bytes], Talk], hashed: Kinds = RIGHT, bare: Kinds | None = None) -> Row:
+    return Row(hashed, bare, talk=talk)
+
+
+ROWS = {
+    # Ranges
+    "no ranges": faulty(no_ranges=True),
+    "200 to a range": faulty(range_200=True),
+    "416 to every range": faulty(range_416=True),
+    "403 to every later range": spoken(
+        lambda body: _later(head("403 Forbidden", "Content-Length: 0"), body),
+    ),
+    "429 to every later range": spoken(lambda body: _later(head("429 Too Many Requests", "Content-Length: 0"), body)),
+    "Content-Range lies about the start": spoken(
+        lambda body: hostile.named_otherwise(body, lambda a, b, n: f"{a + 7}-{b + 7}/{n}"), (NetworkFailed, RIGHT)
+    ),
+    "Content-Range lies about the end": spoken(
+        lambda body: hostile.named_otherwise(body, lambda a, b, n: f"{a}-{b - 7}/{n}"), (NetworkFailed, RIGHT)
+    ),
+    "Content-Range lies about the total": spoken(
+        lambda body: hostile.named_otherwise(body, lambda a, b, n: f"{a}-{b}/{n + 7}"), (UpstreamChanged, RIGHT)
+    ),
+    "Content-Range is nonsense": spoken(
+        lambda body: hostile.named_otherwise(body, lambda a, b, n: "pages 1-2 of three"), (NetworkFailed, RIGHT)
+    ),
+    "206 for more than asked": spoken(lambda body: hostile.widened(body, 0, 1000), (NetworkFailed, RIGHT)),
+    "206 for less than asked": spoken(lambda body: hostile.widened(body, 0, -1000), (NetworkFailed, RIGHT)),
+    "206 that overlaps": spoken(lambda body: hostile.widened(body, 1000, 0), (NetworkFailed, RIGHT)),
+    "206 multipart": spoken(lambda body: hostile.multipart(body)),
+    "unknown total": spoken(lambda body: hostile.named_otherwise(body, lambda a, b, n: f"{a}-{b}/*")),
+    "right headers, another part": faulty((DigestMismatch, RIGHT), BELIEVED, shifted_body=4096),
+    "ranges off by one": spoken(lambda body: hostile.off_by_one(body), (DigestMismatch, RIGHT), BELIEVED),
+    "one connection of many lies": spoken(lambda body: hostile.one_of_many_lies(body), (DigestMismatch, RIGHT), BELIEVED),
+    # Refusals and patience
+    "503 twice": faulty(status=503, first=2),
+    "503 always": faulty(NetworkFailed, status=503),
+    "429 once": faulty(status=429, retry_after="1", first=1),
+    "429 always": faulty(NetworkFailed, status=429),
+    "408 once": faulty(status=408, first=1),
+    "425 once": faulty(status=425, first=1),
+    "500 once": faulty(status=500, first=1),
+    "520 once": faulty(status=520, first=1),
+    "Retry-After is negative": faulty(status=503, retry_after="-5", first=1),
+    "Retry-After is nonsense": faulty(status=503, retry_after="soon", first=1),
+    "Retry-After is long past": faulty(status=503, retry_after="Mon, 01 Jan 1990 00:00:00 GMT", first=1),
+    "Retry-After is a week": faulty(NetworkFailed, status=503, retry_after="604800", first=1),
+    "Retry-After is in the year 9999": faulty(NetworkFailed, status=503, retry_after="Fri, 31 Dec 9999 23:59:59 GMT", first=1),
+    "404": faulty(NotThere, status=404),
+    "410": faulty(NotThere, status=410),
+    "401": faulty(AccessDenied, user="somebody:else"),
+    "403": faulty(AccessDenied, status=403),
+    "451": faulty(AssetFailed, status=451),
+    "204": faulty(AssetFailed, status=204),
+    "304": faulty(AssetFailed, status=304),
+    "403 above two connections": faulty(max_connections=2, over_status=403),
+    "503 above two connections": faulty(max_connections=2, over_status=503),
+    "429 above two connections": faulty(max_connections=2, over_status=429),
+    # Connections
+    "reset once": faulty(cut_after=100_000, first=3),
+    "end once": faulty(cut_after=100_000, cut_by="close", first=3),
+    "reset in every answer": faulty(cut_after=100_000),
+    "end in every answer": faulty(cut_after=100_000, cut_by="close"),
+    "end after ten bytes": spoken(lambda body: hostile.closing_often(body, 10), NetworkFailed),
+    "stall once": faulty(stall_after=100_000, first=3),
+    "stall always": faulty(NetworkFailed, stall_after=1000),
+    "silence": spoken(lambda _: hostile.silent, NetworkFailed),
+    "a header drips": faulty(NetworkFailed, slow_header=0.2),
+    "a header has no end": spoken(lambda _: hostile.endless_header, (NetworkFailed, AssetFailed)),
+    "a header of 60 kB": faulty(huge_header=60_000),
+    "a header of 1 MB": faulty(NetworkFailed, huge_header=1_000_000),
+    "1,000 headers": faulty(NetworkFailed, extra=tuple((f"X-{n}", "v" * 60) for n in range(1000))),
+    "100 before every answer": spoken(lambda body: hostile.after_continue(body)),
+    "no HTTP at all": spoken(lambda _: hostile.raw(b"SSH-2.0-OpenSSH_9.6\r\n"), (NetworkFailed, AssetFailed)),
+    # Lengths
+    "Content-Length is too large": spoken(lambda body: hostile.lengths(body, len(body) + 1000), NetworkFailed),
+    "Content-Length is too small": spoken(
+        lambda body: hostile.lengths(body, len(body) - 1000), (DigestMismatch, NetworkFailed), BELIEVED
+    ),
+    "two Content-Lengths": spoken(
+        lambda body: hostile.lengths(body, len(body), len(body) - 1000), (RIGHT, AssetFailed, DigestMismatch)
+    ),
+    "chunked": faulty(chunked=True),
+    "chunked with a trailer": spoken(lambda body: hostile.chunks(body, trailer=True)),
+    "chunked, cut": spoken(lambda body: hostile.chunks(body, stop_at=500_000), NetworkFailed),
+    "chunked, with nonsense": spoken(lambda body: hostile.chunks(body, size_line="zz"), (NetworkFailed, AssetFailed)),
+    "no length": faulty(RIGHT, NotTheFile, no_length=True),
+    "no length, cut": faulty((DigestMismatch, NetworkFailed), NotTheFile, no_length=True, cut_after=500_000, cut_by="close"),
+    "HTTP/1.0": spoken(lambda body: hostile.old(body)),
+    "HTTP/0.9": spoken(lambda body: hostile.old(body, "0.9"), (NetworkFailed, AssetFailed)),
+    # Content
+    "a bit flips always": faulty(DigestMismatch, BELIEVED, flip=(900_000,)),
+    "a bit flips once": faulty((RIGHT, DigestMismatch), BELIEVED, flip=(900_000,), first=3),
+    "an HTML page": faulty(NotTheFile, html=True),
+    "an HTML page after the probe": spoken(
+        lambda body: hostile.only_probed(body, head("200 OK", "Content-Type: text/html", "Content-Length: 9") + b"<html/>\r\n"),
+        AssetFailed,
+    ),
+    "an empty file": faulty(NotTheFile, empty=True),
+    "an empty file after the probe": spoken(
+        lambda body: hostile.only_probed(body, head("200 OK", "Content-Length: 0")), AssetFailed
+    ),
+    "gzip": faulty(NotTheFile, gzip=True),
+    "br after the probe": spoken(
+        lambda body: hostile.only_probed(body, head("200 OK", "Content-Encoding: br", "Content-Length: 9") + b"br br br\n"),
+        (AssetFailed, DigestMismatch),
+    ),
+    "a Metalink instead": faulty(extra=(("Content-Type", "application/metalink4+xml"),)),
+    "Content-Disposition climbs": faulty(extra=(("Content-Disposition", 'attachment; filename="../../../x"'),)),
+    "Content-Disposition is absolute": faulty(extra=(("Content-Disposition", "attachment; filename*=UTF-8''%2Fetc%2Fx"),)),
+    "Content-Disposition is long": faulty(extra=(("Content-Disposition", f"attachment; filename={'x' * 4000}"),)),
+    # Versions
+    "replaced meanwhile, marked": spoken(
+        lambda body: hostile.swapped(body, OTHER, 1, marks=True), (DigestMismatch, UpstreamChanged), BELIEVED
+    ),
+    "replaced meanwhile, unmarked": spoken(
+        lambda body: hostile.swapped(body, OTHER, 1, marks=False), (DigestMismatch, UpstreamChanged), BELIEVED
+    ),
+    "another ETag each time": spoken(lambda body: hostile.restless(body)),
+    "a weak ETag": spoken(lambda body: hostile.honest(body, 'ETag: W/"1"')),
+    "an ETag of nonsense": spoken(lambda body: hostile.honest(body, "ETag: \x7f\xff,,\"\"\"", "Last-Modified: yesterday")),
+    "modified in the future": spoken(
+        lambda body: hostile.honest(body, "Last-Modified: Fri, 01 Jan 2100 00:00:00 GMT", "Age: -7")
+    ),
+    "If-Match is refused always": faulty(refuse_if_match=True),
+    # Redirects
+    "a redirect loop": faulty(InsecureRedirect, loop=True),
+    "a redirect to a file": faulty(InsecureRedirect, redirect="file:///etc/passwd"),
+    "a redirect to ftp": faulty(InsecureRedirect, redirect="ftp://127.0.0.1/x"),
+    "a redirect to nowhere": faulty((InsecureRedirect, NetworkFailed, AssetFailed), redirect="http://"),
+    "a redirect to nonsense": faulty((InsecureRedirect, AssetFailed, NetworkFailed), redirect="http://[::1/x"),
+    "a redirect without a place": spoken(lambda _: hostile.raw(head("302 Found", "Content-Length: 0")), AssetFailed),
+    "300": spoken(lambda _: hostile.raw(head("300 Multiple Choices", "Content-Length: 0", "Location: /x")), AssetFailed),
+}  # fmt: skip
+
+
+def _later(answer: bytes, content: bytes) -> Talk:
+    """The first part is served, and every later one gets that answer."""
+
+    def talk(connection: object, request: object) -> bool:
+        asked = hostile.span(request, len(content))  # type: ignore[arg-type]
+        if asked and asked[0]:
+            connection.sendall(answer)  # type: ignore[attr-defined]
+            return True
+        return hostile.honest(content, tag(content))(connection, request)  # type: ignore[arg-type]
+
+    return talk
+
+
+# ---- one sync an engine
+
+
+@dataclass
+class Told:
+    """How the sync of one engine ended."""
+
+    outcomes: dict[str, Outcome]
+    took_s: float
+    folder: Path
+
+
+def content(number: int, hashed: bool) -> bytes:
+    """Another one for each asset: what has the same digest is fetched once."""
+    return BODY + f"{number}{hashed}".encode()
+
+
+def _sync(server: Server, folder: Path, engine: object) -> Told:
+    assets = []
+    for number, row in enumerate(ROWS.values()):
+        for hashed in (True, False):
+            name = f"r{number}{'h' if hashed else 'b'}"
+            path, body = f"/{_kind(engine)}/{name}.bin", content(number, hashed)
+            url = server.speak(path, row.talk(body)) if row.talk else server.add(path, body, **row.faults)
+            digest = {"sha256": hashlib.sha256(body).hexdigest()} if hashed else {}
+            assets.append({"name": name, "url": f"{url}?sig=canary", **digest})
+    began = time.monotonic()
+    report = run_sync(folder, engine, assets)
+    return Told({row.name: row for row in report.outcomes}, time.monotonic() - began, folder)
+
+
+def run_sync(folder: Path, engine: object, assets: Sequence[object]) -> Report:
+    """A sync by that engine, with a store of its own and little patience."""
+    file, prefix = folder / "environment.yml", folder / "env"
+    file.write_text(yaml.safe_dump({"assets": assets}))
+    (prefix / "conda-meta").mkdir(parents=True)
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "CONDA_ASSETS_STORE": str(folder / "store")}
+    settings = load(environ=environ)
+    network = replace(settings.network, connect_timeout_s=1.0, read_timeout_s=1.0)
+    aria2c = "none" if engine == "pool" else str(engine.path)  # type: ignore[attr-defined]
+    settings = replace(settings, aria2c=aria2c, network=network, jobs=64)
+    read = spec.load([str(file)], environ=environ, cwd=folder, read_url=str)
+    return api.sync(read, Target(prefix, folder), settings, environ=environ)
+
+
+def _kind(engine: object) -> str:
+    return "pool" if engine == "pool" else "aria2-" + engine.version  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
+    """The engines side by side: they mostly wait."""
+    done: dict[str, Told] = {}
+    failed: list[BaseException] = []
+    present = [each.values[0] if hasattr(each, "values") else each for each in engines()]  # type: ignore[attr-defined]
+    with Server() as server:
+
+        def run(engine: object) -> None:
+            kind = _kind(engine)
+            try:
+                done[kind] = _sync(server, tmp_path_factory.mktemp(kind), engine)
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=run, args=(engine,)) for engine in present if engine is not None]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(MOST_S + 60)
+        if failed:
+            raise failed[0]
+        yield done
+
+
+def fits(outcome: Outcome, expected: Kinds, path: Path, body: bytes) -> bool:
+    kinds = expected if isinstance(expected, tuple) else (expected,)
+    if outcome.error is None:
+        return BELIEVED in kinds or (RIGHT in kinds and path.read_bytes() == body)
+    return any(isinstance(kind, type) and isinstance(outcome.error, kind) for kind in kinds)
+
+
+@pytest.mark.parametrize("hashed", [True, False], ids=["hash", "no hash"])
+@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("name", ROWS)
+def test_a_fault_ends_in_right_bytes_or_a_clear_error(told: dict[str, Told], name: str, engine: object, hashed: bool) -> None:
+    run, row = told[_kind(engine)], ROWS[name]
+    number = list(ROWS).index(name)
+    asset = f"r{number}{'h' if hashed else 'b'}"
+    outcome, path = run.outcomes[asset], run.folder / "env/share/assets" / asset
+    assert fits(outcome, row.expected(hashed), path, content(number, hashed)), f"{outcome.state} {outcome.error!r}"
+    if outcome.error is not None:
+        assert not path.exists()
+        said = outcome.error.message
+        assert said.startswith(f"{asset}: ")
+        assert "127.0.0.1" in said or "redirects" in said, said
+        assert "canary" not in said + str(outcome.error.to_json())
+
+
+@pytest.mark.parametrize("after", [3, 5])
+@pytest.mark.parametrize("marks", [True, False], ids=["marked", "unmarked"])
+@pytest.mark.parametrize("engine", engines())
+def test_two_versions_are_never_one_file(tmp_path: Path, engine: object, marks: bool, after: int) -> None:
+    """Nobody says a hash, conditions have no effect, and the file is replaced by one of the same size while it comes."""
+    first, second = random.Random(1).randbytes(6_000_000), random.Random(2).randbytes(6_000_000)
+    with Server() as server:
+        url = server.speak("/w.bin", hostile.swapped(first, second, after, marks=marks))
+        report = run_sync(tmp_path, engine, [{"name": "w", "url": url}])
+        assert report.failures == ()
+        assert (tmp_path / "env/share/assets/w").read_bytes() in (first, second)
+
+
+@pytest.mark.parametrize("engine", engines())
+def test_no_fault_takes_for_ever(told: dict[str, Told], engine: object) -> None:
+    assert told[_kind(engine)].took_s < MOST_S
+
+
+def test_each_row_of_the_page_names_a_test_that_exists() -> None:
+    rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("|") and "`test_" in line]
+    assert len(rows) >= 45
+    named = set()
+    for line in rows:
+        for file, test in re.findall(r"`(test_\w+\.py)::([^`]+)`", line):
+            text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+            assert f"def {test}(" in text or (file == "test_faults.py" and test in ROWS), f"{file} has no {test}: {line}"
+            named.add(test)
+    assert set(ROWS) <= named, f"not on the page: {sorted(set(ROWS) - named)}"
