@@ -236,6 +236,7 @@ class Item:
             self.refused.add(self.only)
         self.urls, self.alone, self.whole, self.salved = self._all()[:1], True, False, None
         self.best_bytes = self.paced_bytes = 0
+        self.quiet_since = 0.0
         return bool(self.urls)
 
     @property
@@ -260,7 +261,7 @@ class Item:
         self.refused.add(url)
         self.salved = None
         self.urls = self._all()[:1] if self.alone else self._all()
-        self.tries, self.whole = 0, False
+        self.tries, self.whole, self.quiet_since = 0, False, 0.0
         return bool(self.urls)
 
     def arrival(self, *, stored: Stored | None = None, error: AssetsError | None = None, fetched: bool = False) -> Arrival:
