@@ -272,14 +272,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
     present = [each.values[0] if hasattr(each, "values") else each for each in engines()]  # type: ignore[attr-defined]
     with Server() as server:
 
-        def run(engine: object) -> None:
+        def run(engine: object, folder: Path) -> None:
             kind = _kind(engine)
             try:
-                done[kind] = _sync(server, tmp_path_factory.mktemp(kind), engine)
+                done[kind] = _sync(server, folder, engine)
             except BaseException as error:
                 failed.append(error)
 
-        threads = [threading.Thread(target=run, args=(engine,)) for engine in present if engine is not None]
+        threads = [threading.Thread(target=run, args=(each, tmp_path_factory.mktemp(_kind(each)))) for each in present if each]
         for thread in threads:
             thread.start()
         for thread in threads:
