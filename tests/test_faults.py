@@ -20,7 +20,8 @@ import pytest
 import yaml
 
 import hostile
-from conda_assets import api, spec
+from conda_assets import spec
+from conda_assets.api.sync import sync
 from conda_assets.errors import (
     AccessDenied,
     AssetFailed,
@@ -257,7 +258,7 @@ def run_sync(folder: Path, engine: object, assets: Sequence[object]) -> Report:
     aria2c = "none" if engine == "pool" else str(engine.path)  # type: ignore[attr-defined]
     settings = replace(settings, aria2c=aria2c, network=network, jobs=64)
     read = spec.load([str(file)], environ=environ, cwd=folder, read_url=str)
-    return api.sync(read, Target(prefix, folder), settings, environ=environ)
+    return sync(read, Target(prefix, folder), settings, environ=environ)
 
 
 def _kind(engine: object) -> str:
