@@ -30,6 +30,7 @@ import os, sys
 import filelock, hashlib, json, pathlib
 import conda_assets.link, conda_assets.store
 user, group, umask = (int(sys.argv.pop(1)) for _ in range(3))
+exec(sys.argv.pop(1))
 os.umask(umask)
 os.chdir("/")
 os.setgroups([group])
@@ -38,11 +39,14 @@ os.setuid(user)
 """
 
 
-def start_as(user: int, code: str, *arguments: object, umask: int = 0o022) -> subprocess.Popen[str]:
-    """Python code in a process of that user, with `GROUP` as another group of it; its output is text."""
+def start_as(user: int, code: str, *arguments: object, umask: int = 0o022, before: str = "pass") -> subprocess.Popen[str]:
+    """Python code in a process of that user, with `GROUP` as another group of it; its output is text.
+
+    `before`: code that root runs in it first, to load what is needed from places that are closed to others.
+    """
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
-    command = [sys.executable, "-c", _BECOME + code, user, GROUP, umask, *arguments]
+    command = [sys.executable, "-c", _BECOME + code, user, GROUP, umask, before, *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(list(map(str, command)), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 

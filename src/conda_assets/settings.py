@@ -19,7 +19,7 @@ from conda_assets.errors import UsageError
 from conda_assets.places import read_age, sort_stores
 from conda_assets.version import __version__
 
-__all__ = ["Network", "Settings", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]
+__all__ = ["LEVELS", "Network", "Settings", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]
 
 # What of a .condarc concerns us; files without any of these words are not parsed.
 _KEYS = (
@@ -44,12 +44,15 @@ _PLUGIN_KEYS = (
     "assets_jobs",
     "assets_grace",
     "assets_limit_rate",
+    "assets_log_level",
     "assets_push",
     "assets_server",
     "assets_user_agent",
 )
 # conda's own 60 s is for a server that makes an index while one waits; a file's next byte is there or is not.
 _READ_TIMEOUT_S = 20.0
+#: How much goes into the log, from much to nothing.
+LEVELS = ("debug", "info", "warning", "error", "none")
 # Not a setting: `conda config --show` would print it.
 _TOKEN = "CONDA_ASSETS_SERVER_TOKEN"
 _SYSTEMS = {"Linux": "linux", "Darwin": "osx", "Windows": "win"}
@@ -107,6 +110,7 @@ class Settings:
     quiet: bool = False
     root_prefix: Path | None = None
     envs_dirs: tuple[Path, ...] = ()
+    log_level: str = "info"
     server: str | None = None
     server_token: str | None = field(default=None, repr=False)
     active_prefix: Path | None = None
@@ -158,6 +162,7 @@ def load(*, environ: Mapping[str, str], conda: Mapping[str, object] | None = Non
         jobs=said.number("assets_jobs", 4, 1, 64),
         limit_rate=parse_rate(rate) if (rate := said.text("assets_limit_rate")) else None,
         network=_network(said, environ),
+        log_level=said.word("assets_log_level", "info", LEVELS),
         server=_server(said),
         server_token=environ.get(_TOKEN) or None,
         offline=said.flag("offline"),
@@ -215,6 +220,12 @@ class _Said:
         if not low <= number <= high:
             raise UsageError(f"{self.origins[key]}: {key} is {value!r}, expected a number from {low} to {high}")
         return number
+
+    def word(self, key: str, default: str, words: Sequence[str]) -> str:
+        value = self.text(key)
+        if value is not None and value not in words:
+            raise UsageError(f"{self.origins[key]}: {key} is {value!r}, expected one of {', '.join(words)}")
+        return value or default
 
     def seconds(self, key: str, default: float) -> float:
         value = self.text(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,10 +142,12 @@ def _survey(collector: Collector, settings: Settings, policy: Policy, environ: M
         count, total_bytes = count + 1, total_bytes + stored.size_bytes
         if stored.sha256 in uses.sha256 or not collector.is_free(stored):
             used_bytes += stored.size_bytes
-        elif collector.may_remove(stored):
-            unused.append(_removal(tree, stored))
-        else:
-            others += 1
+            continue
+        with suppress(FileNotFoundError):  # another collector was faster
+            if collector.may_remove(stored):
+                unused.append(_removal(tree, stored))
+            else:
+                others += 1
     left_s = _LEFT_S if policy.older_than_s is None else policy.older_than_s
     leftovers = [
         Removal(each.kind, each.path, each.size_bytes, each.disk_bytes, each.modified_ns, each)

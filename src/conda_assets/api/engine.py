@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from conda_assets.events import Noted, Observer
@@ -62,6 +63,7 @@ def make_transport(
 
 
 def _make_network(settings: Settings, store: Store, environ: Mapping[str, str], watch: Observer) -> Transport:
+    from conda_assets.api.heard import Heard
     from conda_assets.transport.aria2 import Aria2
     from conda_assets.transport.pool import Pool
 
@@ -69,7 +71,8 @@ def _make_network(settings: Settings, store: Store, environ: Mapping[str, str], 
     if found is None:
         watch(Noted(_NO_ARIA2C, "warning"))
         return Pool(settings.network, limit_rate=settings.limit_rate, files_at_once=settings.jobs)
-    engine = Aria2(
+    kind = partial(Heard, settings, environ) if settings.log_level == "debug" else Aria2
+    engine = kind(
         found.path,
         settings.network,
         scratch=Path(tempfile.mkdtemp(prefix="conda-assets-")),

@@ -42,11 +42,12 @@ class Uses:
 
 def root_of(target: Target, placed: Mapping[str, Placed], *, settled: bool, more: Iterable[str] = ()) -> Root:
     """The entry of an environment in the store's register. `more`: sha256 of what may be placed in a moment."""
-    outside = tuple(
-        Outside(place_now(place_of(target, line)), line.sha256)
+    files = [
+        (place_of(target, line), line.sha256)
         for _, line in sorted(placed.items())
         if line.root is Where.PROJECT and line.unpack is None
-    )
+    ]
+    outside = tuple(Outside(place_now(path.parent), path.name, sha256) for path, sha256 in files)
     used = frozenset(line.sha256 for line in placed.values()) | frozenset(more)
     return Root(place_now(target.prefix), settled, used, outside)
 
@@ -115,7 +116,6 @@ def _received(prefix: Path) -> frozenset[str] | None:
 
 def _still_uses(outside: Outside) -> bool:
     """A file in a project folder may still need the stored one: a link to it, or what we cannot see."""
-    path = outside.place.path
     standing = outside.place.standing
     if standing is Standing.GONE:
         return False
@@ -123,7 +123,7 @@ def _still_uses(outside: Outside) -> bool:
         return True
     try:
         # Hard links show by themselves, copies need nobody.
-        return Path(os.readlink(path)).name == outside.sha256  # noqa: PTH115 - as written
+        return Path(os.readlink(outside.place.path / outside.name)).name == outside.sha256  # noqa: PTH115 - as written
     except OSError:
         return False
 

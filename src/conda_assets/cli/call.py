@@ -9,8 +9,8 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -146,10 +146,17 @@ class Call:
         asked = getattr(self.args, "progress", None)
         return str(asked) if asked else ("none" if self.json or self.quiet else "auto")
 
-    def drawing(self) -> AbstractContextManager[Observer]:
-        """A listener that shows progress while the block runs."""
+    @contextmanager
+    def drawing(self) -> Iterator[Observer]:
+        """A listener that shows progress while the block runs, and writes the log."""
+        from conda_assets.cli.logged import recording
+
         silent = self.quiet or (self.json and self.progress() == "none")
-        return drawing(self.progress(), self.err, quiet=silent, verbosity=self.args.verbose, environ=self.environ)
+        with (
+            drawing(self.progress(), self.err, quiet=silent, verbosity=self.args.verbose, environ=self.environ) as face,
+            recording(self.verb, self.settings, self.environ, face) as watch,
+        ):
+            yield watch
 
     def write(self, document: Mapping[str, object]) -> None:
         """The one JSON document."""
@@ -201,6 +208,8 @@ def settings_of(args: argparse.Namespace, settings: Settings) -> Settings:
         changed = replace(changed, connections=connections)
     if getattr(args, "limit_rate", None):
         changed = replace(changed, limit_rate=parse_rate(args.limit_rate))
+    if getattr(args, "log_level", None):
+        changed = replace(changed, log_level=args.log_level)
     return replace(changed, always_yes=settings.always_yes or getattr(args, "yes", False))
 
 

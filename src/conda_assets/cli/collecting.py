@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -11,16 +10,15 @@ from pathlib import Path
 from conda_assets.api.collect import Findings, Policy, Removal, Shelf, collect, survey
 from conda_assets.cli.call import Call, asks
 from conda_assets.cli.document import SCHEMA
+from conda_assets.cli.logged import log_lines
 from conda_assets.errors import UsageError
 from conda_assets.model import shown_size
+from conda_assets.places import read_age
 from conda_assets.settings import parse_rate
 from conda_assets.store import Standing
 from conda_assets.terminal import removals_text
 
 __all__ = ["run_gc"]
-
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 def run_gc(call: Call) -> int:
@@ -40,6 +38,7 @@ def run_gc(call: Call) -> int:
                 call.say("Nothing was removed")
                 return 0
             gone = collect(findings)
+            log_lines(call.verb, call.settings, call.environ, [f"removed {each.kind} {each.path}" for each in gone])
         if call.json:
             call.write(_document(findings, findings.removals if args.dry_run else gone, dry_run=args.dry_run))
         elif gone:
@@ -158,9 +157,4 @@ def _size(text: str) -> int:
 
 
 def _age(text: str) -> float:
-    if text.strip() == "0":
-        return 0.0
-    match = _AGE.fullmatch(text.strip().lower())
-    if not match:
-        raise UsageError(f"cannot read {text!r} as an age", "write a figure and a unit: `30d`, `12h`, `90m`, `2w`")
-    return float(match[1]) * _UNITS[match[2]]
+    return 0.0 if text.strip() == "0" else read_age(text, "--older-than")

@@ -17,6 +17,7 @@ from conda_assets.api.verify import verify
 from conda_assets.api.views import view_of
 from conda_assets.cli.call import Call, asks, exit_status
 from conda_assets.cli.document import plan_document, report_document
+from conda_assets.cli.logged import log_failures
 from conda_assets.errors import Interrupted, UsageError
 from conda_assets.model import Health, Report, Spec, Target
 from conda_assets.receipt import read_receipt
@@ -99,12 +100,15 @@ def _answer(call: Call, report: Report, resume: str, variables: Mapping[str, str
     else:
         call.tell("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         call.say(report_text(report, verbose=bool(call.args.verbose), width=call.width))
+    if report.failures:
+        log = log_failures(report.failures, call.settings, call.environ)
     if status:
         names = ", ".join(row.name for row in report.failures)
         lines = [f"Error: {len(report.failures)} of {len(report.outcomes)} assets failed: {names}"]
         if call.quiet or call.json:
             lines += [f"  {row.because}" for row in report.failures]
-        say(call.err, "\n".join([*lines, f"Hint: go on with `{resume}`"]))
+        lines += [f"Hint: go on with `{resume}`", *([f"Log: {log}"] if log else [])]
+        say(call.err, "\n".join(lines))
     return status
 
 

@@ -25,6 +25,7 @@ from conda_assets.api.repairing import repair
 from conda_assets.api.sync import preview, sync
 from conda_assets.api.verify import verify
 from conda_assets.cli.call import exit_status
+from conda_assets.cli.logged import log_failures, recording
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, Hint, Interrupted
 from conda_assets.model import Asset, Health, LinkMode, Outcome, Placed, Report, Spec, Target, shown_url
@@ -176,7 +177,10 @@ def mend(prefix: Path, conda: Mapping[str, object]) -> Verdict:
 
 def _sync(spec: Spec, target: Target, settings: Settings, resume: str, *, found: Report | None = None) -> Verdict:
     mode = "none" if settings.json else "auto"
-    with drawing(mode, sys.stderr, quiet=settings.quiet, environ=os.environ) as watch:
+    with (
+        drawing(mode, sys.stderr, quiet=settings.quiet, environ=os.environ) as face,
+        recording("conda", settings, os.environ, face) as watch,
+    ):
         if found is None:
             report = sync(spec, target, settings, watch=watch, environ=os.environ)
         else:
@@ -191,8 +195,15 @@ def _sync(spec: Spec, target: Target, settings: Settings, resume: str, *, found:
     # Each failure has been shown with its hints already, unless all was to be quiet; after long progress it is said again.
     if settings.quiet or not settings.json:
         lines += [f"  {row.error.message}" for row in failed if row.error]
+    log = log_failures(failed, settings, os.environ)
     hints = [hint for row in failed if row.error and settings.quiet for hint in _lasting_hints(row.error)]
-    return Verdict(exit_status(report), "\n".join([*lines, _ready(target.prefix)]), (*dict.fromkeys(hints), _go_on(resume)))
+    return Verdict(
+        exit_status(report), "\n".join([*lines, _ready(target.prefix)]), (*dict.fromkeys(hints), _go_on(resume), *_read_on(log))
+    )
+
+
+def _read_on(log: Path | None) -> tuple[Hint, ...]:
+    return (Hint(f"the log is {log}", "log"),) if log else ()
 
 
 def _locks_of(sources: Sequence[str]) -> dict[str, Path]:

@@ -101,6 +101,7 @@ def run_schema(call: Call) -> int:
 def run_info(call: Call) -> int:
     """Versions, paths, the engine, and every setting with its origin."""
     from conda_assets.api.engine import engine_found
+    from conda_assets.log import Log
     from conda_assets.terminal import info_text
 
     settings = call.settings
@@ -111,11 +112,13 @@ def run_info(call: Call) -> int:
     if call.json:
         document = {"schema": SCHEMA, "success": True, "command": "info", "version": __version__, "engine": engine}
         document |= {"python": platform.python_version(), "executable": sys.executable, "stores": stores}
+        document |= {"log": str(Log().path)}
         call.write({**document, "settings": {row.key: {"value": row.value, "origin": row.origin} for row in rows}})
         return 0
     shown: dict[str, object] = {"conda-assets": __version__, "python": f"{platform.python_version()} ({sys.executable})"}
     shown["engine"] = f"aria2 {found.version} at {found.path} ({found.origin})" if found else "built-in, one connection a file"
     shown["store"] = [_with_sizes(store["path"], store["size_bytes"], store["free_bytes"]) for store in stores]
+    shown["log"] = str(Log().path)
     call.tell(info_text(shown | {row.key: row.text for row in rows}))
     return 0
 

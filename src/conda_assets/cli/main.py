@@ -14,7 +14,7 @@ from types import FrameType
 from conda_assets.cli.call import Call, settings_of
 from conda_assets.cli.parser import Parser, configure_parser
 from conda_assets.errors import AssetsError, Interrupted
-from conda_assets.settings import load
+from conda_assets.settings import Settings, load
 from conda_assets.terminal import say, wants_colour
 
 __all__ = ["main", "run"]
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None, *, conda: Mapping[str, object] | Non
 def run(args: argparse.Namespace, *, conda: Mapping[str, object] | None = None) -> int:
     """One verb, from parsed words; `conda` holds what conda's context says when conda runs us."""
     old = _on_termination()
+    settings: Settings | None = None
     try:
         settings = settings_of(args, load(environ=os.environ, conda=conda))
         call = Call(args, settings, os.environ, Path.cwd(), sys.stdout, sys.stderr, _program(conda))
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace, *, conda: Mapping[str, object] | None = None) 
         verb: Callable[[Call], int] = getattr(import_module(f"conda_assets.cli.{module}"), function)
         return verb(call)
     except AssetsError as error:
+        _log(args.verb, settings, error)
         return _say_error(args.verb, error, as_json=args.json)
     except KeyboardInterrupt:
         return _say_error(args.verb, Interrupted(), as_json=args.json)
@@ -76,9 +78,19 @@ def run(args: argparse.Namespace, *, conda: Mapping[str, object] | None = None) 
         # The reader of our output went away (`conda assets list | head`): not an error, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except Exception as error:
+        _log(args.verb, settings, error)
+        raise
     finally:
         if old is not None:
             signal.signal(signal.SIGTERM, old)
+
+
+def _log(verb: str, settings: Settings | None, error: Exception) -> None:
+    if settings is not None:
+        from conda_assets.cli.logged import log_error
+
+        log_error(verb, settings, os.environ, error)
 
 
 def _program(conda: Mapping[str, object] | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from conda_assets.settings import LEVELS
+
 __all__ = ["add_choice", "add_verb"]
 
 
@@ -41,6 +43,7 @@ def add_verb(
     output.add_argument("--json", action="store_true", help="one JSON document on standard output")
     output.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
     output.add_argument("-v", "--verbose", action="count", default=0, help="say more; may be repeated")
+    output.add_argument("--log-level", choices=LEVELS, help="how much goes into the log (default: info)")
     return parser
 
 

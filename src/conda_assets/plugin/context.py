@@ -47,6 +47,7 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
     ("assets_limit_rate", "", "Bytes per second for everything together, such as 20M. When empty, no limit."),
     ("assets_push", False, "Copy what was fetched into the first s3:// store, after each fetch."),
     ("assets_grace", "", "How long an s3:// store keeps what a machine uses after it was last heard of. When empty, 30d."),
+    ("assets_log_level", "", "How much goes into the log: debug, info, warning, error or none. When empty, info."),
     ("assets_server", "", "URL of a download centre (`conda assets serve`) to ask before a file's origin."),
     ("assets_user_agent", "", "How to introduce ourselves to servers. When empty, by name and version."),
 )

@@ -81,7 +81,11 @@ class Collector:
             return False
 
     def may_remove(self, stored: Stored) -> bool:
-        """The system lets us, as far as that can be told."""
+        """The system lets us, as far as that can be told.
+
+        Raises:
+            FileNotFoundError: it has gone meanwhile.
+        """
         folder = stored.path.parent.stat()
         if not os.access(stored.path.parent, os.W_OK):
             return False

@@ -120,10 +120,15 @@ def break_ground(tree: Tree) -> Ground:
         raise StoreFailed(f"{tree.folder} is not a folder, so it cannot hold the store")
     ground = Ground(tree, stat.S_IMODE(info.st_mode) | 0o700, info.st_gid)
     if not tree.check_version():
-        if not any(tree.folder.iterdir()):
-            _try_replacing(tree.folder)
-            ground.write(tree.folder / "CACHEDIR.TAG", _TAG)
-        ground.write(tree.marker, json.dumps({"store": "conda-assets", "version": LAYOUT_VERSION}) + "\n", durable=True)
+        try:
+            if not any(tree.folder.iterdir()):
+                _try_replacing(tree.folder)
+                ground.write(tree.folder / "CACHEDIR.TAG", _TAG)
+            ground.write(tree.marker, json.dumps({"store": "conda-assets", "version": LAYOUT_VERSION}) + "\n", durable=True)
+        except PermissionError:
+            # In a folder with the sticky bit: another user has just written them, and they are that user's.
+            if not tree.check_version():
+                raise
     return ground
 
 

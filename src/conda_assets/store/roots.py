@@ -70,8 +70,10 @@ class Standing(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a path was. `volume`: the name of the machine, or of a network file system. `mount`: the highest folder above it
-    there, `mount_inode` that one's number.
+    """Where a folder was; links are followed.
+
+    `volume`: the name of the machine, or of a network file system. `mount`: the highest folder above it there, `mount_inode` that
+    one's number.
     """
 
     path: Path
@@ -83,27 +85,28 @@ class Place:
     def standing(self) -> Standing:
         """Whether it is still there. What was never to be seen from here cannot be missed here."""
         try:
-            self.path.lstat()
+            return Standing.HERE if _volume(self.path) == self.volume else Standing.OTHER
         except (FileNotFoundError, NotADirectoryError):
-            try:
-                known = self.mount.stat().st_ino == self.mount_inode and _volume(self.mount) == self.volume
-            except OSError:
-                known = False
-            return Standing.GONE if known else Standing.UNKNOWN
+            pass
         except OSError:
             return Standing.UNKNOWN
-        return Standing.HERE if _volume(nearest(self.path)) == self.volume else Standing.OTHER
+        try:
+            known = self.mount.stat().st_ino == self.mount_inode and _volume(self.mount) == self.volume
+        except OSError:
+            known = False
+        return Standing.GONE if known else Standing.UNKNOWN
 
-    def to_json(self) -> dict[str, object]:
-        """As it stands in a root's file."""
-        return {"path": str(self.path), "place": [self.volume, str(self.mount), self.mount_inode]}
+    def to_json(self) -> list[object]:
+        """As it stands in a root's file, beside the path."""
+        return [self.volume, str(self.mount), self.mount_inode]
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A file in a project folder."""
+    """A file in a project folder. `place`: of the folder that it is in."""
 
     place: Place
+    name: str
     sha256: str
 
 
@@ -124,8 +127,11 @@ class Root:
 
     def text(self) -> str:
         """As it stands in its file."""
-        head = {"prefix": str(self.prefix), "place": self.place.to_json()["place"], "settled": self.settled}
-        outside = [{**each.place.to_json(), "sha256": each.sha256} for each in self.outside]
+        head = {"prefix": str(self.prefix), "place": self.place.to_json(), "settled": self.settled}
+        outside = [
+            {"path": str(each.place.path / each.name), "place": each.place.to_json(), "sha256": each.sha256}
+            for each in self.outside
+        ]
         return json.dumps({**head, "sha256": sorted(self.sha256), "outside": outside}) + "\n"
 
 
@@ -224,10 +230,11 @@ def _mounts() -> tuple[tuple[int, str, str], ...]:
 
 
 def _parsed(content: dict[str, Any], path: Path) -> Root:
-    outside = tuple(Outside(_place(each["path"], each["place"]), str(each["sha256"])) for each in content["outside"])
+    files = [(Path(each["path"]), each["place"], str(each["sha256"])) for each in content["outside"]]
+    outside = tuple(Outside(_place(file.parent, place), file.name, sha256) for file, place, sha256 in files)
     place = _place(content["prefix"], content["place"])
     return Root(place, bool(content["settled"]), frozenset(map(str, content["sha256"])), outside, path)
 
 
-def _place(path: str, place: list[Any]) -> Place:
+def _place(path: str | Path, place: list[Any]) -> Place:
     return Place(Path(path), str(place[0]), Path(place[1]), int(place[2]))

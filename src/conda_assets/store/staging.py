@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,8 @@ __all__ = ["BATCH", "is_taken", "key_name", "leaves", "occupy", "remove", "sweep
 _FREE = "free."
 #: Begins the key of many small files under one claim; what is left of them is not gone on with.
 BATCH = "batch-"
+# Making a folder takes milliseconds; on a file server with a clock of its own it may seem minutes.
+_MAKING_S = 3600.0
 # At most so many keys are looked at when a run begins.
 _SWEPT_AT_ONCE = 200
 # Lower case only: some file systems do not tell case apart.
@@ -93,8 +96,12 @@ def sweep(run: Run) -> None:
     staging = run.ground.tree.folder / "staging"
     if not staging.is_dir():
         return
+    now_s = time.time()
     for hall in sorted(staging.iterdir())[:_SWEPT_AT_ONCE]:
         with suppress(OSError):  # in use after all, or another user's
+            # A folder that another process makes gets its name in a moment.
+            if hall.name.startswith(".") and now_s - hall.lstat().st_mtime < _MAKING_S:
+                continue
             for leaf in leaves(hall):
                 if not _is_ours(leaf, run.uid) or not _is_left(leaf, run):
                     continue

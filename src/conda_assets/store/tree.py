@@ -107,7 +107,8 @@ class Tree:
         """Every file, in the order of its sha256."""
         top = self.folder / "sha256"
         for shelf in sorted(top.iterdir()) if top.is_dir() else ():
-            for path in sorted(shelf.iterdir()) if shelf.is_dir() else ():
+            # Others are just being made by somebody, and closed to us.
+            for path in sorted(shelf.iterdir()) if len(shelf.name) == 2 and shelf.is_dir() else ():
                 if _SHA256.fullmatch(path.name) and (found := self.stored(path.name)):
                     yield found
 

@@ -104,11 +104,15 @@ def live_holds(run: Run) -> tuple[int, frozenset[str]]:
     for path in sorted(run.path.parent.iterdir()):
         if path.name == run.name or not is_run_name(path.name):
             continue
-        with suppress(FileNotFoundError):  # it ended meanwhile, with all that it did written down
+        try:
             free, who = probe(path)
             near = who is not None and run.locks_work and who.same_kernel(run.who)
             if free and (near or now_ns - path.stat().st_mtime_ns > _FORGET_S * 1e9):
                 continue
             count += 1
             held |= held_lines(path)
+        except FileNotFoundError:
+            continue  # it ended meanwhile, with all that it did written down
+        except PermissionError:
+            count += 1  # it has only just begun: its file is open to others before it holds anything
     return count, frozenset(held)

@@ -1,0 +1,55 @@
+"""Text without what may be secret in it. The second fence: what is written down should not have secrets to begin with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+__all__ = ["mask", "secrets_of"]
+
+_HIDDEN = "***"
+_SECRET_NAME = (
+    r"(?:authorization|cookie|token|secret|passw(?:or)?d|passwd|api[-_]?key|access[-_]?key|private[-_]?key|signature|credential)"
+)
+_RULES = (
+    # scheme://user:password@host
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?:@[^\s/?#@\"'<>]+)*@"), rf"\1{_HIDDEN}@"),
+    # conda's channel tokens: /t/<token>/
+    (re.compile(r"/t/[^\s/?#\"']+"), f"/t/{_HIDDEN}"),
+    # Every value in a query: signatures have many names. In a request line there is no scheme to be seen.
+    (re.compile(r"([?&;][^\s=&;#?\"'<>]{1,100}=)[^\s&;#\"'<>]+"), rf"\1{_HIDDEN}"),
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*\?)[^\s=&;#\"'<>]+(?=[\s#\"'<>]|$)"), rf"\1{_HIDDEN}"),
+    # Headers to their end; `authorization = Basic …` too.
+    (re.compile(r"(?i)(\b(?:proxy-)?(?:authorization|set-cookie|cookie)\b[\"']?\s*[:=]\s*)[^\r\n]+"), rf"\1{_HIDDEN}"),
+    # Other names of secrets, as headers, options, variables, or members of a record: one word, or what stands in quotes.
+    (
+        re.compile(rf"(?i)([\w.-]*{_SECRET_NAME}[\w.-]*[\"']?\s*[:=]\s*)(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"',;&]+)"),
+        rf"\1{_HIDDEN}",
+    ),
+    (re.compile(r"(?i)\b(bearer|basic|digest|aws4-hmac-sha256)\s+(?!\*\*\*)[^\s\"',;]{6,}"), rf"\1 {_HIDDEN}"),
+    # Tokens that tell what they are: Hugging Face, GitHub, GitLab, AWS, Slack, Google, JWT.
+    (re.compile(r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|ya29\.|AKIA|ASIA|eyJ)[\w.\-]{8,}"), _HIDDEN),
+)
+_SECRET_VARIABLE = re.compile(r"(?i)token|secret|passw|passwd|credential|api_?key|access_?key|private_?key|_auth\b|_pat\b")
+# Shorter values are words: `1`, `true`, a port.
+_LEAST = 8
+
+
+def mask(text: str, secrets: Collection[str] = ()) -> str:
+    """The text with stars for passwords, query values, authorization and tokens, and for each of the `secrets`.
+
+    >>> mask("GET https://me:pw@lab.example/w.bin?sig=0a1b&v=2")
+    'GET https://***@lab.example/w.bin?sig=***&v=***'
+    >>> mask("Authorization: Bearer 0123456789")
+    'Authorization: ***'
+    """
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def secrets_of(environ: Mapping[str, str]) -> frozenset[str]:
+    """What variables hold that are called like secrets."""
+    return frozenset(value for name, value in environ.items() if len(value) >= _LEAST and _SECRET_VARIABLE.search(name))
