@@ -15,6 +15,7 @@ __all__ = [
     "Follower",
     "Pieces",
     "digest_file",
+    "digest_part",
     "hash_of",
     "parse_digest",
     "piece_size_for",
@@ -216,3 +217,22 @@ def digest_file(path: Path, algorithms: frozenset[str] = frozenset({"sha256"})) 
     follower = Follower(path, algorithms)
     follower.advance(path.stat().st_size)
     return follower.digests()
+
+
+def digest_part(path: Path, start: int, count: int) -> bytes:
+    """The sha256 of so many bytes of a file from `start` on.
+
+    Raises:
+        EOFError: it ends before.
+    """
+    made, end = hash_of("sha256"), start + count
+    buffer = memoryview(bytearray(min(_BLOCK_BYTES, count)))
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        while start < end:
+            got = file.readinto(buffer[: min(_BLOCK_BYTES, end - start)])
+            if not got:
+                raise EOFError(f"{path} ends at {start}, expected {end} bytes")
+            made.update(buffer[:got])
+            start += got
+    return made.digest()

@@ -20,6 +20,7 @@ __all__ = [
     "Observer",
     "Planned",
     "Progressed",
+    "Reading",
     "Retrying",
     "Started",
     "Unpacking",
@@ -33,6 +34,14 @@ class Planned:
     """The plan stands; work begins."""
 
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """So much is going to be read and compared; `Progressed` tells of each file."""
+
+    files: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,7 @@ class Noted:
     level: str = "info"
 
 
-Event = Planned | Started | Progressed | Waiting | Retrying | Unpacking | Finished | Failed | Noted
+Event = Planned | Reading | Started | Progressed | Waiting | Retrying | Unpacking | Finished | Failed | Noted
 Observer = Callable[[Event], None]
 
 

@@ -13,7 +13,7 @@ from conda_assets.api.options import Options
 from conda_assets.api.repairing import repair
 from conda_assets.api.staging import open_stage, variables
 from conda_assets.api.sync import preview, sync
-from conda_assets.api.verify import verify
+from conda_assets.api.verify import locked_pieces, verify
 from conda_assets.api.views import view_of
 from conda_assets.cli.call import Call, asks, exit_status
 from conda_assets.cli.document import plan_document, report_document
@@ -60,12 +60,13 @@ def run_verify(call: Call) -> int:
     spec = call.spec_if_any()
     target = call.target(spec)
     known = {asset.name for asset in spec.assets} if spec else set()
+    spec = call.pinned(spec) if spec else None
     only = call.options().only
     receipt = read_receipt(target.prefix)
     if strange := sorted(set(only) - known - set(receipt) - {line.owner for line in receipt.values()}):
         raise UsageError(f"no asset {strange[0]!r} in {target.prefix}", "`conda assets list` names what is there")
     with call.drawing() as watch:
-        report = verify(target, only=only, watch=watch)
+        report = verify(target, only=only, pieces=locked_pieces(spec.assets if spec else ()), watch=watch)
     wrong = tuple(row.name for row in report.outcomes if row.state in (Health.DAMAGED, Health.MISSING))
     if call.args.repair and wrong and not call.args.dry_run:
         return _repair(call, spec, target, report, wrong)
@@ -147,7 +148,6 @@ def _verify_status(report: Report) -> int:
 def _repair(call: Call, spec: Spec | None, target: Target, report: Report, wrong: tuple[str, ...]) -> int:
     if spec is None:
         raise UsageError("no file says where the bytes come from", "name it with `-f environment.yml`")
-    spec = call.pinned(spec)
     names = {asset.name for asset in spec.assets}
     placed = read_receipt(target.prefix)
     # A pattern without a lock is mended as a whole.

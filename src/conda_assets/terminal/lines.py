@@ -10,7 +10,7 @@ corpus: failed: the server answers 404
 
 from __future__ import annotations
 
-from conda_assets.events import Event, Failed, Finished, Noted, Planned, Retrying, Started, Unpacking, Waiting
+from conda_assets.events import Event, Failed, Finished, Noted, Planned, Reading, Retrying, Started, Unpacking, Waiting
 from conda_assets.model import Plan, State, Verb, shown_size
 from conda_assets.terminal.tally import Totals
 from conda_assets.terminal.words import (
@@ -80,6 +80,8 @@ class Wording:
             return f"{clean(event.asset)}: {_waiting(event)}"
         if isinstance(event, Unpacking):
             return self._logged_unpacking(event)
+        if isinstance(event, Reading):
+            return f"Reading {count_of(event.files, 'file')}, {shown_size(event.size_bytes)}" if event.files else ""
         if isinstance(event, Noted):
             return f"{'Warning' if event.level == 'warning' else 'Note'}: {clean(event.text)}"
         return self._announcement(event.plan) if isinstance(event, Planned) else ""

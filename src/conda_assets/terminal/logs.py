@@ -1,6 +1,7 @@
 """Events as lines: for logs and pipes (`plain`), for programs (`json`), or failures alone (`none`). No escape codes, no rich.
 
 {"schema": 1, "type": "planned", "assets": [{"name": …, "action": "fetch", "because": …, "size_bytes": …, "source": …}]}
+{"schema": 1, "type": "reading", "files": …, "size_bytes": …}
 {"schema": 1, "type": "started", "asset": …, "size_bytes": …, "done_bytes": …, "source": …}
 {"schema": 1, "type": "progressed", "asset": …, "done_bytes": …, "size_bytes": …, "bytes_per_s": …, "connections": …,
  "verified_bytes": …}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from conda_assets.events import Event, Failed, Finished, Planned, Progressed, Retrying, Started, Unpacking, Waiting
+from conda_assets.events import Event, Failed, Finished, Planned, Progressed, Reading, Retrying, Started, Unpacking, Waiting
 from conda_assets.model import Plan, State, Verb
 from conda_assets.terminal.words import clean, percent
 
@@ -149,6 +149,8 @@ class Tally:
         self.algorithms: dict[str, str] = {}
         self._files: dict[str, _File] = {}
         self._reused_bytes = 0
+        # What is only read is not named before its turn comes.
+        self._announced = (0, 0)
         # The pace to show is quick, the one to foretell with is slow.
         self._shown, self._steady = Pace(3.0), Pace(12.0)
 
@@ -175,6 +177,8 @@ class Tally:
             file.ended, file.counted = True, False
         elif isinstance(event, Planned):
             self._planned(event.plan)
+        elif isinstance(event, Reading):
+            self._announced = event.files, event.size_bytes
 
     @property
     def is_busy(self) -> bool:
@@ -186,12 +190,12 @@ class Tally:
         counted = [file for file in self._files.values() if file.counted]
         done_bytes = sum(file.done_bytes for file in counted)
         # A server may send more than the file promised.
-        size_bytes = sum(max(file.size_bytes or 0, file.done_bytes) for file in counted)
+        size_bytes = max(sum(max(file.size_bytes or 0, file.done_bytes) for file in counted), self._announced[1])
         unknown = sum(file.size_bytes is None for file in counted)
         through = sum(row.is_through for row in self.moving.values())
         shown = self._shown.at(now)
         return Totals(
-            files=len(self._files),
+            files=max(len(self._files), self._announced[0]),
             done_files=sum(file.ended for file in self._files.values()) + through,
             size_bytes=size_bytes,
             done_bytes=done_bytes,
