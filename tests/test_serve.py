@@ -190,6 +190,7 @@ def test_other_verbs_do_not_load_the_web_framework():
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
 def test_the_demonstration_brings_files_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = Program(tmp_path / "not-used", "--demo")
@@ -236,6 +237,7 @@ def test_nothing_moves_while_the_limit_is_zero(lab, origin):
     assert client.done(job["id"])["state"] == "done"
 
 
+@pytest.mark.slow
 def test_the_command_line_backs_up_and_makes_tokens(tmp_path):
     import subprocess
     import sys
@@ -274,6 +276,7 @@ assets:
     assert client.done(job["id"])["state"] == "done"
 
 
+@pytest.mark.slow
 def test_two_centres_do_not_share_their_data(tmp_path):
     import subprocess
     import sys
@@ -288,6 +291,7 @@ def test_two_centres_do_not_share_their_data(tmp_path):
         assert program.stop() == 0
 
 
+@pytest.mark.slow
 def test_tls_serves_other_addresses_and_keeps_cookies_from_plain_http(tmp_path):
     import ssl
     import urllib.request
@@ -348,3 +352,40 @@ def test_whenever_it_is_killed_every_file_completes_right(tmp_path, origin):
         assert [path for path in staging.rglob("data") if path.is_file()] == []
     finally:
         assert program.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["file", "magnet", "url"])
+def test_a_torrent_comes_from_its_peers_where_any_address_is_allowed(lab, origin, tmp_path, way):
+    import base64
+
+    from engines import ARIA2CS
+    from swarm import free_port, magnet_of, make_torrent, seeding, track
+
+    if not ARIA2CS:
+        pytest.skip("no usable aria2c")
+    _, client = lab
+    body, port, seed = Virtual(MB, seed=60).read(0, MB), free_port(), tmp_path / "seed"
+    seed.mkdir()
+    (seed / "w.bin").write_bytes(body)
+    announce = track(origin, port)
+    torrent = make_torrent("w.bin", body, announce)
+    asked = {
+        "file": {"torrent": base64.b64encode(torrent).decode()},
+        "magnet": {"text": magnet_of(torrent, announce)},
+        "url": {"text": origin.add("/w.torrent", torrent)},
+    }
+    with seeding(ARIA2CS[max(ARIA2CS)].path, seed, torrent, port):
+        (job,) = client.api("POST", "/jobs", asked[way])["jobs"]
+        assert client.done(job["id"])["sha256"] == Virtual(MB, seed=60).sha256
+
+
+def test_a_torrent_is_refused_where_only_public_servers_may_be_asked(tmp_path):
+    import base64
+
+    from swarm import make_torrent
+
+    with running(tmp_path, private=False) as (_, client):
+        torrent = base64.b64encode(make_torrent("w.bin", b"x" * 100, "http://127.0.0.1:9/announce")).decode()
+        assert "peers" in client.api("POST", "/jobs", {"torrent": torrent}, status=400)["error"]["message"]
+        assert client.api("POST", "/jobs", {"torrent": "no base64"}, status=400)["error"]["code"] == "refused"

@@ -60,6 +60,7 @@ def test_the_centre_fetches_what_it_lacks_and_passes_it_on(tmp_path, centre, ori
     assert again.state is State.FETCHED
 
 
+@pytest.mark.slow
 def test_a_file_is_passed_on_while_it_arrives(tmp_path, centre, origin):
     _, client = centre
     content = Virtual(48 * MB, seed=2)

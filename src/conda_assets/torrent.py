@@ -33,11 +33,12 @@ class TorrentFile:
 
 @dataclass(frozen=True, slots=True)
 class Torrent:
-    """`info_hash`: 40 hex digits."""
+    """`info_hash`: 40 hex digits. `trackers`: their addresses, which may be secret."""
 
     name: str
     info_hash: str
     files: tuple[TorrentFile, ...]
+    trackers: tuple[str, ...] = field(default=(), repr=False)
 
     def pick(self, path: str | None) -> TorrentFile:
         """The file of that path; without one the only file.
@@ -97,7 +98,15 @@ def read_torrent(content: bytes) -> Torrent:
     if not files:
         raise ValueError("it has no files")
     start, end = reader.info
-    return Torrent(_text(info.get(b"name")), hashlib.sha1(content[start:end], usedforsecurity=False).hexdigest(), files)
+    digest = hashlib.sha1(content[start:end], usedforsecurity=False).hexdigest()
+    return Torrent(_text(info.get(b"name")), digest, files, _trackers(top if isinstance(top, dict) else {}))
+
+
+def _trackers(top: dict[bytes, object]) -> tuple[str, ...]:
+    tiers = top.get(b"announce-list")
+    listed = [each for tier in tiers if isinstance(tier, list) for each in tier] if isinstance(tiers, list) else []
+    found = [each.decode("utf-8", "replace") for each in (top.get(b"announce"), *listed) if isinstance(each, bytes)]
+    return tuple(dict.fromkeys(found))
 
 
 def _files(info: dict[bytes, object]) -> list[TorrentFile]:

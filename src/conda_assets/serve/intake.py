@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
 from conda_assets import spec as specs
@@ -16,12 +16,15 @@ from conda_assets.model import Asset, last_part, shown_url
 from conda_assets.serve.addresses import is_public, literal_address
 from conda_assets.serve.queue import Wanted
 from conda_assets.spec.lockread import read_lock
+from conda_assets.torrent import read_torrent
 
-__all__ = ["Intake", "Refusal", "read_text", "wanted_url"]
+__all__ = ["Intake", "Refusal", "read_text", "read_torrent_file", "wanted_url"]
 
 #: What may be asked for; `file:` would read the server's disk.
 SCHEMES = frozenset({"http", "https", "hf", "doi", "github", "oci", "gs", "s3"})
 
+# Peers may be anywhere, and ftp does not go through the gate: only where private addresses are allowed as well.
+_ANYWHERE = frozenset({"magnet", "ftp", "sftp"})
 _MOST = 5000
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCK = re.compile(r"^version: *\d+ *$", re.MULTILINE)
@@ -47,7 +50,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What a text asks for. `kind`: `environment`, `lock`, `metalink` or `list`."""
+    """What a text asks for. `kind`: `environment`, `lock`, `metalink`, `torrent` or `list`."""
 
     kind: str
     wanted: tuple[Wanted, ...]
@@ -62,8 +65,6 @@ def read_text(text: str, *, private: bool, name: str = "") -> Intake:
     """
     if _METALINK.search(text[:4096]):
         kind, found = "metalink", list(_metalink(text))
-    elif text.startswith("d") and re.match(r"d\d+:", text):
-        raise CentreRefused("a torrent: this version of the centre fetches from web servers only", "paste a URL or a Metalink")
     elif specs.has_section(text):
         kind, found = ("lock", list(_lock(text, name))) if _LOCK.search(text) else ("environment", list(_environment(text, name)))
     else:
@@ -75,6 +76,34 @@ def read_text(text: str, *, private: bool, name: str = "") -> Intake:
     if len(found) > _MOST:
         raise CentreRefused(f"{len(found)} files, expected at most {_MOST} at once")
     return _sorted(kind, found, lambda asset: _fault(asset, private=private))
+
+
+def read_torrent_file(content: bytes, *, private: bool) -> Intake:
+    """The files of a torrent, each as a magnet link; who has them is asked for by its trackers.
+
+    Raises:
+        CentreRefused: it is none, or private addresses are not allowed: peers may be anywhere.
+    """
+    if not private:
+        raise CentreRefused(
+            "a torrent: its peers may be anywhere, and the centre goes to public servers only",
+            "an administrator can start it with `--allow-private`",
+        )
+    try:
+        torrent = read_torrent(content)
+    except ValueError as error:
+        raise CentreRefused(f"the torrent cannot be used: {error}") from error
+    asked = urlencode([("dn", torrent.name), *(("tr", each) for each in torrent.trackers)], quote_via=quote)
+    link = f"magnet:?xt=urn:btih:{torrent.info_hash}&{asked}"
+    found = [
+        Wanted(
+            _asset(f"{link}#{quote(file.path)}" if len(torrent.files) > 1 else link, size_bytes=file.size_bytes, name=file.path)
+        )
+        for file in torrent.files[: _MOST + 1]
+    ]
+    if len(found) > _MOST:
+        raise CentreRefused(f"more than {_MOST} files, expected at most so many at once")
+    return Intake("torrent", tuple(found), ())
 
 
 def wanted_url(url: str, digest: Digest | None, size_bytes: int | None, *, private: bool) -> Wanted:
@@ -113,14 +142,15 @@ def _fault(asset: Asset, *, private: bool) -> str:
             host, _ = parts.hostname, parts.port
         except ValueError:
             return "is no URL"
-        if parts.scheme.lower() not in SCHEMES:
-            return f"`{parts.scheme}:` is not fetched by the centre, only {', '.join(sorted(SCHEMES))}"
-        if not host or any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
+        scheme, known = parts.scheme.lower(), SCHEMES | _ANYWHERE if private else SCHEMES
+        if scheme not in known:
+            return f"`{parts.scheme}:` is not fetched by the centre, only {', '.join(sorted(known))}"
+        if not (host or scheme == "magnet") or any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
             return "is no URL of a file"
         if not private and parts.path.lower().endswith(".torrent"):
             return "is a torrent: its peers may be anywhere, and the centre goes to public servers only"
         address = literal_address(url)
-        named_here = host.rstrip(".").endswith(("localhost", ".local", ".internal"))
+        named_here = (host or "").rstrip(".").endswith(("localhost", ".local", ".internal"))
         if not private and (named_here or (address is not None and not is_public(address))):
             return f"{host} is in a private network, where the centre does not go"
     return ""
@@ -158,7 +188,7 @@ def _lines(text: str) -> Iterator[str]:
 def _line(line: str) -> Asset:
     """`URL`, or `URL sha256:hex`."""
     url, _, rest = line.partition(" ")
-    if "://" not in url:
+    if "://" not in url and not url.startswith("magnet:?"):
         raise CentreRefused(f"{line[:200]!r} is no URL", "write one URL a line, or drop an environment.yml or a Metalink")
     digest = None
     if rest.strip():
@@ -216,7 +246,9 @@ def _size(parts: list[ElementTree.Element]) -> int | None:
 
 def _asset(url: str, *, digest: Digest | None = None, size_bytes: int | None = None, name: str = "") -> Asset:
     try:
-        given = name.rpartition("/")[2] or last_part(url) or (urlsplit(url).hostname or "")
+        parts = urlsplit(url)
+        called = parse_qs(parts.query).get("dn", [""])[0] if parts.scheme == "magnet" else last_part(url)
+        given = name.rpartition("/")[2] or called or (parts.hostname or "")
     except ValueError:
         given = ""
     known = _NAME.sub("_", given).lstrip("._-")[:120] or "download"

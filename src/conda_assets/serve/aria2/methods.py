@@ -14,7 +14,7 @@ from conda_assets.errors import CentreRefused, NotFound, OutOfTurn
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.aria2.rows import FOLDER, files_of, row_of, uris_of
 from conda_assets.serve.centre import Centre
-from conda_assets.serve.intake import read_text, wanted_url
+from conda_assets.serve.intake import read_text, read_torrent_file, wanted_url
 from conda_assets.serve.jobs import ENDED, Job, JobState
 from conda_assets.serve.pace import Pace
 from conda_assets.settings import parse_rate
@@ -107,6 +107,18 @@ def _add_metalink(centre: Centre, person: Person, said: Sequence[Any]) -> object
         raise CentreRefused("metalink: expected base64") from error
     taken = read_text(text, private=centre.options.allow_private)
     return [job.id for job in centre.queue.ask(taken.wanted, person, paused=options.get("pause") == "true")]
+
+
+def _add_torrent(centre: Centre, person: Person, said: Sequence[Any]) -> object:
+    person.must("member")
+    # Between the torrent and the options there may be web seeds: they are not used.
+    options = _options(said, 2)
+    try:
+        content = base64.b64decode(str(said[0]) if said else "", validate=True)
+    except binascii.Error as error:
+        raise CentreRefused("torrent: expected base64") from error
+    taken = read_torrent_file(content, private=centre.options.allow_private)
+    return centre.queue.ask(taken.wanted, person, paused=options.get("pause") == "true")[0].id
 
 
 def _acting(action: str) -> Method:
@@ -260,6 +272,7 @@ _UNFINISHED = {JobState.QUEUED, JobState.ACTIVE}
 #: Name → what it does; a reader may look, more needs the role that the method asks for.
 METHODS: dict[str, Method] = {
     "aria2.addMetalink": _add_metalink,
+    "aria2.addTorrent": _add_torrent,
     "aria2.addUri": _add_uri,
     "aria2.changeGlobalOption": _change_global_option,
     "aria2.changeOption": _change_option,

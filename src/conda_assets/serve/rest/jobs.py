@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from dataclasses import astuple
 
 from conda_assets.errors import CentreRefused, NotFound
-from conda_assets.serve.intake import read_text
+from conda_assets.serve.intake import read_text, read_torrent_file
 from conda_assets.serve.jobs import Job
 from conda_assets.serve.rest import schemas as s
 from conda_assets.serve.rest.table import Call, Operation
@@ -54,7 +56,10 @@ def _history(call: Call) -> object:
 
 def _ask(call: Call) -> object:
     body, private = call.body, call.centre.options.allow_private
-    taken = read_text(body["text"], private=private, name=body.get("name", ""))
+    if "torrent" in body:
+        taken = read_torrent_file(_decoded(body["torrent"]), private=private)
+    else:
+        taken = read_text(body["text"], private=private, name=body.get("name", ""))
     wanted, unlisted = call.centre.listed(taken.wanted)
     jobs = call.centre.queue.ask(wanted, call.person, paused=bool(body.get("paused")))
     for job in jobs:
@@ -63,6 +68,13 @@ def _ask(call: Call) -> object:
     unique = list(dict.fromkeys(jobs))
     refused = [{"name": name, "message": message} for name, message in [*map(astuple, taken.refused), *unlisted]]
     return {"kind": taken.kind, "jobs": [job.to_json(names) for job in unique], "refused": refused}
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise CentreRefused("torrent: expected base64") from error
 
 
 def _get(call: Call) -> object:
@@ -115,7 +127,7 @@ OPERATIONS = (
         "POST",
         "/jobs",
         "addJobs",
-        "Ask for files: URLs one a line, or the text of an environment.yml, a lock or a Metalink",
+        "Ask for files: URLs one a line, or the text of an environment.yml, a lock or a Metalink; or a torrent in base64",
         _ask,
         _TAKEN,
         role="member",
@@ -125,12 +137,14 @@ OPERATIONS = (
         body=s.obj(
             {
                 "text": {"type": "string", "minLength": 1, "maxLength": _TEXT_BYTES},
+                "torrent": {"type": "string", "minLength": 1, "maxLength": _TEXT_BYTES},
                 "name": {"type": "string", "maxLength": 200},
                 "paused": {"type": "boolean"},
             },
-            optional=("name", "paused"),
+            optional=("text", "torrent", "name", "paused"),
             closed=True,
-        ),
+        )
+        | {"anyOf": [{"required": ["text"]}, {"required": ["torrent"]}]},
     ),
     Operation(
         "GET",

@@ -49,10 +49,14 @@ export class Add {
   }
 
   async send(text, name) {
+    return this.post({ text, name });
+  }
+
+  async post(body) {
     this.button.disabled = true;
     fill(this.faults);
     try {
-      const said = await ask("POST", "/jobs", { text, name, paused: this.paused.checked });
+      const said = await ask("POST", "/jobs", { ...body, paused: this.paused.checked });
       toast([t("added", said.jobs.length), said.refused.length ? t("refused", said.refused.length) : ""].filter(Boolean).join(", "));
       fill(this.faults, said.refused.map((each) => h("p", {}, `${each.name}: ${each.message}`)));
       return true;
@@ -65,7 +69,10 @@ export class Add {
   }
 
   async take(files) {
-    for (const file of files) await this.send(await file.text(), file.name);
+    for (const file of files) {
+      if (file.name.toLowerCase().endsWith(".torrent")) await this.post({ torrent: await base64(file), name: file.name });
+      else await this.send(await file.text(), file.name);
+    }
     this.picker.value = "";
   }
 
@@ -87,4 +94,12 @@ export class Add {
       else this.send(event.dataTransfer.getData("text/uri-list") || event.dataTransfer.getData("text/plain"), "");
     });
   }
+}
+
+/** A file that is no text, as a text. */
+async function base64(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
 }
