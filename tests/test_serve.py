@@ -389,3 +389,16 @@ def test_a_torrent_is_refused_where_only_public_servers_may_be_asked(tmp_path):
         torrent = base64.b64encode(make_torrent("w.bin", b"x" * 100, "http://127.0.0.1:9/announce")).decode()
         assert "peers" in client.api("POST", "/jobs", {"torrent": torrent}, status=400)["error"]["message"]
         assert client.api("POST", "/jobs", {"torrent": "no base64"}, status=400)["error"]["code"] == "refused"
+
+
+def test_what_somebody_asked_for_goes_on_when_the_account_is_gone(lab, origin):
+    _, client = lab
+    ann = member(client, "ann")
+    content = Virtual(4 * MB, seed=70)
+    (job,) = ann.add(origin.add("/w.bin", content, Faults(rate=300_000)))
+    client.until(job["id"], lambda seen: seen["done_bytes"] > 0)
+    (user,) = [user for user in client.api("GET", "/users")["users"] if user["name"] == "ann"]
+    client.api("DELETE", f"/users/{user['id']}")
+    assert ann.ask("GET", "/api/v1/me").status == 401
+    job = client.done(job["id"])
+    assert (job["state"], job["by"], job["people"]) == ("done", None, [])

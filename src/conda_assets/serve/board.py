@@ -169,6 +169,16 @@ class Board:
                 job.user_id = min((need.user_id for need in job.needs), default=user_id)
             self.save(job)
 
+    def without(self, user_id: int) -> None:
+        """Somebody's account is gone: what was asked for stays, and is another's, or nobody's."""
+        with self.lock:
+            for job in self._jobs.values():
+                if job.user_id == user_id or any(need.user_id == user_id for need in job.needs):
+                    job.needs = frozenset(need for need in job.needs if need.user_id != user_id)
+                    if job.user_id == user_id:
+                        job.user_id = min((need.user_id for need in job.needs), default=None)
+                    self.save(job)
+
     def save(self, job: Job) -> None:
         """Write it down as it is."""
         with self.lock:

@@ -9,9 +9,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from conda_assets.errors import StoreFailed, UsageError
 
@@ -49,6 +50,7 @@ CREATE TABLE audit (
 """
 
 Row = sqlite3.Row
+_T = TypeVar("_T")
 
 
 class Database:
@@ -86,24 +88,27 @@ class Database:
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
         """Everything that a SELECT gives."""
-        with self._lock:
-            return self._connection.execute(statement, values).fetchall()
+        return self._execute(statement, values, lambda cursor: cursor.fetchall())
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
         """The first row."""
-        with self._lock:
-            found: Row | None = self._connection.execute(statement, values).fetchone()
-            return found
+        found: Row | None = self._execute(statement, values, lambda cursor: cursor.fetchone())
+        return found
 
     def run(self, statement: str, values: Sequence[object] = ()) -> int:
         """Change something; gives how many rows were changed."""
-        with self._lock:
-            return self._connection.execute(statement, values).rowcount
+        return self._execute(statement, values, lambda cursor: cursor.rowcount)
 
     def insert(self, statement: str, values: Sequence[object] = ()) -> int:
         """Add a row; gives its number."""
+        return self._execute(statement, values, lambda cursor: cursor.lastrowid or 0)
+
+    def _execute(self, statement: str, values: Sequence[object], of: Callable[[sqlite3.Cursor], _T]) -> _T:
         with self._lock:
-            return self._connection.execute(statement, values).lastrowid or 0
+            try:
+                return of(self._connection.execute(statement, values))
+            except sqlite3.Error as error:
+                raise StoreFailed(f"the centre's database {self.path} cannot be used: {error}") from error
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -277,10 +277,15 @@ class Queue:
     def _begin(self, job: Job) -> None:
         halt = Halt()
         thread = threading.Thread(target=self._carry, args=(job, halt), name=f"job-{job.id}", daemon=True)
-        self._running[job.id] = halt, thread
         job.state, job.note, job.error = JobState.ACTIVE, "", None
         job.started_at = job.started_at or time.time()
-        self.board.save(job)
+        try:
+            self.board.save(job)
+        except AssetsError:
+            # A full disk: another look at it comes in a second.
+            job.state = JobState.QUEUED
+            raise
+        self._running[job.id] = halt, thread
         thread.start()
 
     def _carry(self, job: Job, halt: Halt) -> None:

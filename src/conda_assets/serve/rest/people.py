@@ -88,6 +88,7 @@ def _change_user(call: Call) -> object:
 def _remove_user(call: Call) -> object:
     user = _user(call, _number(call, "user"))
     call.centre.accounts.remove(_number(call, "user"))
+    call.centre.board.without(_number(call, "user"))
     call.note("remove user", str(user["name"]))
     return {"done": True}
 
