@@ -1,0 +1,107 @@
+"""The bench itself: what it measures at tiny sizes, and what it makes of figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+from bench.ground import Link, Skipped, open_ground
+from bench.measure import Run, measure
+from bench.peers import OURS, PEERS
+from bench.profiles import PROFILES, Bar, Profile
+from bench.report import document, markdown, write
+
+NAMES = {profile.name for profile in PROFILES}
+
+
+def has_ground(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+        with open_ground(Link(), folder, [], folder / "here"):
+            return True
+    except Skipped:
+        return False
+
+
+def test_figures_become_ratios_of_the_same_round_bars_and_tables() -> None:
+    profile = Profile("x", "A title", (10,), (1,), bars=(Bar("aria2c", 1.05), Bar("curl", 0.5)))
+    runs = [
+        Run("x", OURS, 1, 2.0, 0.5, load=0.1),
+        Run("x", "aria2c", 1, 1.0),
+        Run("x", OURS, 2, 4.0, 0.7),
+        Run("x", "aria2c", 2, 4.0),
+        Run("x", OURS, 3, 1.0, 0.6),
+        Run("x", "aria2c", 3, 2.0),
+        Run("x", "axel", 1, error="takes one URL a run"),
+        Run("x", "curl", 1, 10.0),
+    ]
+    said = document(runs, [profile], machine={"cores": 2}, quick=False, rounds=3, missing=["lftp pget: `apt install lftp`"])
+    (row,) = said["profiles"]
+    assert {each["name"]: each["ratios"] for each in row["peers"]}["aria2c"] == [2.0, 1.0, 0.5]
+    assert row["bars"] == [
+        {"peer": "aria2c", "most": 1.05, "got": 1.0, "met": True},
+        {"peer": "curl", "most": 0.5, "got": 0.2, "met": True},
+    ]
+    text = markdown(said)
+    assert "| **conda-assets** ✓ | 2.00 (1.00 to 4.00) | 0.60 |  |" in text
+    assert "| aria2c | 2.00 (1.00 to 4.00) | 0.00 | 1.00 (0.50 to 2.00) |" in text
+    assert "| axel | takes one URL a run | | |" in text
+    assert "Not here: lftp pget: `apt install lftp`." in text
+    assert text.index("aria2c") < text.index("axel")
+
+
+def test_what_was_skipped_is_said() -> None:
+    profile = Profile("x", "A title", (10,), (1,), Link(mbit=100))
+    said = document([Run("x", "", 0, error="needs root")], [profile], machine={}, quick=True, rounds=1, missing=[])
+    assert "Skipped: needs root." in markdown(said)
+
+
+def test_a_result_is_written_and_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="in the group `bench`")
+    profiles = [Profile("x", "A title", (10,), (1,)), *(Profile(f"c{n}", "curve", (n,), (n,), axis="bytes") for n in (1, 10))]
+    runs = [Run(each.name, peer, number, 1.0 + number) for each in profiles for peer in (OURS, "curl") for number in (1, 2)]
+    said = document(runs, profiles, machine={}, quick=False, rounds=2, missing=[])
+    names = {path.name for path in write(said, tmp_path)}
+    assert names == {"result.json", "result.md", "profiles.png", "profiles.svg", "curves.png", "curves.svg"}
+    assert json.loads((tmp_path / "result.json").read_text()) == said
+    assert all((tmp_path / name).stat().st_size > 100 for name in names)
+
+
+def test_every_bar_names_somebody_who_takes_part() -> None:
+    peers = {peer.name for peer in PEERS}
+    for profile in PROFILES:
+        assert {bar.peer for bar in profile.bars} <= peers | {""}
+        assert profile.only <= peers
+
+
+@pytest.mark.parametrize("kind", ["fetch", "warm", "second", "resume"])
+def test_tiny_files_are_measured(tmp_path: Path, kind: str) -> None:
+    if not has_ground(tmp_path / "try"):
+        pytest.skip("no nginx on this machine")
+    peers = frozenset({OURS, "curl"})
+    slow = Link(each=(700_000,) if kind == "resume" else (None,))
+    profile = Profile("tiny", "tiny", (6_000_000,) if kind == "resume" else (3_000_000, 20_000), (), slow, kind=kind, only=peers)
+    runs = list(measure(profile, 1, tmp_path / "work", quick=False, tell=print))
+    assert {run.peer: run.error for run in runs} == dict.fromkeys(peers, "")
+    assert all(run.seconds > 0 and run.cpu_s >= 0 for run in runs)
+    assert {run.again is None for run in runs} == {kind != "resume"}
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_peer_that_fails_is_told_of_and_not_timed(tmp_path: Path) -> None:
+    if not has_ground(tmp_path / "try"):
+        pytest.skip("no nginx on this machine")
+    profile = replace(PROFILES[0], name="axel", sizes=(10,) * 70, link=Link(), only=frozenset({"axel"}), bars=())
+    for run in measure(profile, 2, tmp_path / "work", quick=False, tell=print):
+        assert (run.error, run.seconds) == ("takes one URL a run", 0.0)
+
+
+def test_the_command_line_knows_the_profiles(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--profile", "nothing"])
+    said = capsys.readouterr().err
+    assert all(name in said for name in NAMES)
