@@ -6,20 +6,28 @@ import hashlib
 import itertools
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.config import Config
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from conda_assets.errors import RemoteFailed, UsageError
 from conda_assets.events import Noted
 from conda_assets.model import State
 from conda_assets.remote.client import Bucket
+from conda_assets.remote.leases import put_lease
+from conda_assets.remote.sweeping import survey, sweep
 from conda_assets.settings import load
 from conda_assets.store import open_stores
 from engines import MIB
@@ -75,8 +83,11 @@ class Shelf:
     def write(self, key: str, content: bytes) -> None:
         self.client.put_object(Bucket="lab-assets", Key=f"{self.prefix}/{key}", Body=content)
 
-    def bucket(self) -> Bucket:
-        return Bucket(self.url, load(environ=os.environ).network)
+    def age(self, days: float, below: str = "") -> None:
+        """Let the server believe that what is there came so long ago."""
+        stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets["lab-assets"].keys
+        for key in self.names(below):
+            stored[f"{self.prefix}/{key}"].last_modified = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(days=days)
 
 
 @pytest.fixture
@@ -84,6 +95,12 @@ def shelf(moto: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> Shelf:
     made = Shelf(moto)
     monkeypatch.setenv("CONDA_ASSETS_STORE", f"{os.environ['CONDA_ASSETS_STORE']},{made.url}")
     return made
+
+
+@pytest.fixture
+def bucket(shelf: Shelf) -> Iterator[Bucket]:
+    with Bucket(shelf.url, load(environ=os.environ).network) as made:
+        yield made
 
 
 @pytest.fixture
@@ -254,13 +271,13 @@ def test_an_endpoint_that_is_down_and_missing_credentials_are_told(tmp_path: Pat
         endpoint = gone.url()
     remote = f"s3://lab-assets?endpoint={endpoint}"
     network = load(environ=os.environ).network
-    with pytest.raises(RemoteFailed, match=f"no answer from {endpoint}") as caught:
-        Bucket(remote, network).is_marked()
+    with pytest.raises(RemoteFailed, match=f"no answer from {endpoint}") as caught, Bucket(remote, network) as bucket:
+        bucket.is_marked()
     assert "check `?endpoint=`" in caught.value.hints[0].text
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    with pytest.raises(RemoteFailed, match="no credentials are found to write with"):
-        Bucket(remote, network).is_marked()
+    with pytest.raises(RemoteFailed, match="no credentials are found to write with"), Bucket(remote, network) as bucket:
+        bucket.is_marked()
 
 
 def test_nothing_is_pushed_without_a_remote_store_or_the_bytes(
@@ -338,3 +355,257 @@ def test_a_large_file_goes_in_parts_and_a_killed_push_goes_on(
     assert calls.count("upload_part") == 0
     assert shelf.names("objects/") == [object_key(large.sha256)]
     assert hashlib.sha256(shelf.read(object_key(large.sha256))).hexdigest() == large.sha256
+
+
+# Several writers, and writers that end too early
+
+
+def program(lab: Lab, patch: str, *words: str) -> subprocess.Popen[str]:
+    """The program in a process of its own, with a line of ours first."""
+    code = f"import sys\n{patch}\nfrom conda_assets.cli import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+_KILLED = """
+import os, signal
+from conda_assets.remote.client import Bucket
+call, parts = Bucket.call, []
+def killed(self, operation, what, **given):
+    answer = call(self, operation, what, **given)
+    parts.append(operation)
+    if parts.count("upload_part") == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+Bucket.call = killed
+"""
+_COUNTED = """
+import atexit
+from conda_assets.remote.client import Bucket
+call, parts = Bucket.call, []
+def counted(self, operation, what, **given):
+    parts.append(operation)
+    return call(self, operation, what, **given)
+Bucket.call = counted
+atexit.register(lambda: print(parts.count("upload_part"), file=sys.stderr))
+"""
+
+
+def test_a_push_that_was_killed_sends_only_the_other_parts(shelf: Shelf, server: Server, tmp_path: Path) -> None:
+    large = Virtual(100 * MIB, seed=6)
+    lab = Lab(tmp_path)
+    lab.write([{"name": "l", "url": server.add("/l.bin", large), "sha256": large.sha256}])
+    assert lab.call("fetch", "-q").status == 0
+    killed = program(lab, _KILLED, "push", "-q")
+    assert killed.wait(60) == -signal.SIGKILL
+    killed.communicate()
+    (upload,) = shelf.client.list_multipart_uploads(Bucket="lab-assets", Prefix=f"{shelf.prefix}/")["Uploads"]
+    listed = shelf.client.list_parts(Bucket="lab-assets", Key=upload["Key"], UploadId=upload["UploadId"])
+    there = len(listed["Parts"])
+    assert there >= 2
+    again = program(lab, _COUNTED, "push", "-q")
+    _, talk = again.communicate(timeout=60)
+    assert again.returncode == 0, talk
+    assert 1 <= int(talk.split()[-1]) <= 7 - there, "what was under way at the kill may have arrived later"
+    assert hashlib.sha256(shelf.read(object_key(large.sha256))).hexdigest() == large.sha256
+    assert not shelf.client.list_multipart_uploads(Bucket="lab-assets", Prefix=f"{shelf.prefix}/").get("Uploads")
+
+
+def test_writers_at_the_same_time_cannot_hurt_each_other(shelf: Shelf, server: Server, tmp_path: Path) -> None:
+    large = Virtual(40 * MIB, seed=7)
+    lab = Lab(tmp_path)
+    bodies = {f"f{number}": Virtual(5000 + number, seed=number) for number in range(12)} | {"l": large}
+    lab.write([{"name": name, "url": server.add(f"/{name}", body), "sha256": body.sha256} for name, body in bodies.items()])
+    assert lab.call("fetch", "-q").status == 0
+    writers = [program(lab, "", "push", "--json") for _ in range(3)]
+    for writer in writers:
+        out, talk = writer.communicate(timeout=120)
+        assert writer.returncode == 0, out + talk
+        assert {row["state"] for row in json.loads(out)["assets"]} <= {"pushed", "present"}
+    assert sorted(shelf.names("objects/")) == sorted(object_key(body.sha256) for body in bodies.values())
+    for body in bodies.values():
+        assert hashlib.sha256(shelf.read(object_key(body.sha256))).hexdigest() == body.sha256
+
+
+def test_a_server_that_knows_no_conditions_and_no_checksums_is_written_all_the_same(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, bytes] = {}
+
+    def answer(request: Any, body: bytes) -> Any:
+        names = {name.lower() for name in request.headers}
+        if request.method == "PUT" and names & {"if-none-match", "x-amz-checksum-sha256"}:
+            return refused(501, "NotImplemented")
+        if request.method == "PUT":
+            kept[request.path] = body
+            return 200, {"ETag": '"0"'}, b""
+        if request.path not in kept:
+            status, headers, content = refused(404, "NoSuchKey")
+            return status, headers, b"" if request.method == "HEAD" else content
+        return 200, {}, kept[request.path]
+
+    monkeypatch.setenv("CONDA_ASSETS_STORE", f"{tmp_path}/store,s3://lab-assets?endpoint={server.url()}")
+    lab = Lab(tmp_path)
+    lab.write([{"name": "w", "url": server.add("/w.bin", BODY), "sha256": SHA256}])
+    assert lab.call("fetch", "-q").status == 0
+    monkeypatch.setattr("conda_assets.remote.leases.put_lease", lambda *unused: None)
+    for key in (object_key(SHA256), "conda-assets-store.json"):
+        server.route(f"/lab-assets/{key}", answer)
+    said = lab.call("push", "--json")
+    assert pushed(said) == {"w": "pushed"}, said.out + said.err
+    assert kept[f"/lab-assets/{object_key(SHA256)}"] == BODY
+
+
+@pytest.mark.slow
+def test_a_gigabyte_is_pushed_in_little_memory(shelf: Shelf, tmp_path: Path) -> None:
+    """Resident memory, at its highest: 150 MB."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc that tells the highest resident memory")
+    large = Virtual(1000 * MIB, seed=9)
+    large.write(tmp_path / "large.bin")
+    lab = Lab(tmp_path)
+    lab.write([{"name": "l", "url": (tmp_path / "large.bin").as_uri(), "sha256": large.sha256}])
+    assert lab.call("fetch", "-q").status == 0
+    told = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]))"
+    push = program(lab, told, "push", "-q")
+    out, talk = push.communicate(timeout=600)
+    assert push.returncode == 0, talk
+    assert int(out.split()[-1]) * 1024 <= 150e6
+
+
+# Leases, and what they keep
+
+
+def fill(shelf: Shelf, count: int) -> list[str]:
+    """Objects of old; their hashes. The contents do not matter here."""
+    shelf.write("conda-assets-store.json", b'{"store": "conda-assets", "version": 1}')
+    hashes = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
+    for sha256 in hashes:
+        shelf.write(object_key(sha256), b"x" * 10)
+    shelf.age(100, "objects/")
+    return hashes
+
+
+def there(shelf: Shelf) -> set[str]:
+    return {name.rpartition("/")[2] for name in shelf.names("objects/")}
+
+
+def test_what_one_of_64_machines_has_leased_stays(shelf: Shelf, bucket: Bucket) -> None:
+    hashes = fill(shelf, 100)
+    day = 86400.0
+    for number in range(64):
+        used = {hashes[number], hashes[(number * 7) % 64], hashes[0]}
+        put_lease(bucket, f"/opt/envs/{number}", used, 30 * day, machine=f"node{number}")
+    # Two that were not heard of for long; one of them has said that this may be.
+    put_lease(bucket, "/gone", [hashes[80]], 30 * day, machine="gone")
+    put_lease(bucket, "/rare", [hashes[81]], 90 * day, machine="rare")
+    shelf.age(40, "leases/gone/")
+    shelf.age(40, "leases/rare/")
+    # One that nobody understands, one file that is new, and what is none of ours.
+    shelf.write(f"leases/odd/{hashes[0]}.json", f'{{"schema": 99, "what": ["{hashes[82]}"'.encode())
+    shelf.write(object_key(hashes[83]), b"new")
+    for alien in ("objects/readme.txt", "other/x", f"objects/sha256/zz/{hashes[99]}", "leases/notes.txt"):
+        shelf.write(alien, b"alien")
+    shelf.age(100, "objects/readme.txt")
+    shelf.write(f"aliases/md5/00/{'0' * 32}", json.dumps({"sha256": hashes[99]}).encode())
+    shelf.write(f"aliases/md5/11/{'1' * 32}", json.dumps({"sha256": hashes[1]}).encode())
+    shelf.age(100, "aliases/")
+    before = set(shelf.names())
+
+    finding = survey(bucket, 30 * day)
+    assert (finding.files, len(finding.leases), [lease.holder for lease in finding.over]) == (100, 66, ["/gone"])
+    assert set(shelf.names()) == before, "a survey changes nothing"
+    swept = sweep(finding)
+    expected = {*hashes[:64], hashes[81], hashes[82], hashes[83]}
+    assert len(swept.files) == 100 - len(expected)
+    gone = {object_key(sha256) for sha256 in set(hashes) - expected}
+    assert before - set(shelf.names()) == gone | {
+        f"aliases/md5/00/{'0' * 32}",
+        *(n for n in before if n.startswith("leases/gone/")),
+    }
+    assert sweep(survey(bucket, 30 * day)).files == ()
+
+
+def test_a_lease_that_comes_while_collecting_counts(shelf: Shelf, bucket: Bucket) -> None:
+    hashes = fill(shelf, 3)
+    put_lease(bucket, "/env", [hashes[0]], 86400.0)
+    finding = survey(bucket, 86400.0)
+    assert len(finding.going) == 2
+    put_lease(bucket, "/env", [hashes[0], hashes[1]], 86400.0)
+    swept = sweep(finding)
+    assert (len(swept.files), swept.kept) == (1, 1)
+    assert there(shelf) == {hashes[0], hashes[1]}
+
+
+def test_nothing_goes_when_the_leases_cannot_be_read(shelf: Shelf, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = fill(shelf, 3)
+    put_lease(bucket, "/env", [hashes[0]], 86400.0)
+    read = Bucket.read
+
+    def refuse(self: Bucket, key: str, most_bytes: int) -> bytes:
+        if "/leases/" in key:
+            raise RemoteFailed(self.shown, "may not be read", refused=True)
+        return read(self, key, most_bytes)
+
+    monkeypatch.setattr(Bucket, "read", refuse)
+    with pytest.raises(RemoteFailed, match="may not be read"):
+        survey(bucket, 86400.0)
+    assert there(shelf) == set(hashes)
+
+
+def test_gc_shows_asks_and_removes(shelf: Shelf, server: Server, tmp_path: Path) -> None:
+    """An environment's sync and a push keep what they use, by their leases; the parts of a killed push go."""
+    hashes = fill(shelf, 5)
+    lab = Lab(tmp_path)
+    lab.write([{"name": "w", "url": server.add("/w.bin", BODY), "sha256": SHA256}])
+    prefix = str(lab.prefix())
+    assert lab.call("sync", "-q", "-p", prefix).status == 0
+    assert lab.call("push", "-q").status == 0
+    shelf.age(100, "objects/")
+    shelf.client.create_multipart_upload(Bucket="lab-assets", Key=f"{shelf.prefix}/{object_key(hashes[0])}")
+    said = lab.call("gc", "--remote", "--dry-run", "--json")
+    assert said.status == 0, said.out + said.err
+    assert {row["sha256"] for row in said.json["removed"]} == set(hashes)  # type: ignore[attr-defined]
+    assert len(there(shelf)) == 6
+    assert "Would remove 5 files" in lab.call("gc", "--remote", "--dry-run").out
+    said = lab.call("gc", "--remote", "-y")
+    assert (said.status, "Removed 5 files" in said.out) == (0, True), said.out + said.err
+    assert there(shelf) == {SHA256}
+    assert not shelf.client.list_multipart_uploads(Bucket="lab-assets", Prefix=f"{shelf.prefix}/").get("Uploads")
+    assert lab.call("gc", "--remote", "--older-than", "0", "-y", "-q").status == 0
+    assert there(shelf) == {SHA256}, "a lease counts for its own time, whatever the collector's is"
+
+
+def test_a_lease_is_renewed_when_something_has_changed_or_it_is_time(
+    shelf: Shelf, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(tmp_path)
+    entries = [{"name": name, "url": server.add(f"/{name}", name.encode())} for name in ("a", "b")]
+    lab.write(entries[:1])
+    lab.sync()
+    (lease,) = shelf.names("leases/")
+    content = json.loads(shelf.read(lease))
+    assert content["sha256"] == [hashlib.sha256(b"a").hexdigest()]
+    assert (content["holder"], content["grace_s"]) == (str(lab.prefix()), 30 * 86400)
+    shelf.client.delete_object(Bucket="lab-assets", Key=f"{shelf.prefix}/{lease}")
+    lab.sync()
+    assert shelf.names("leases/") == [], "nothing has changed: nobody is asked"
+    lab.write(entries)
+    lab.sync()
+    assert len(json.loads(shelf.read(lease))["sha256"]) == 2
+    shelf.client.delete_object(Bucket="lab-assets", Key=f"{shelf.prefix}/{lease}")
+    monkeypatch.setenv("CONDA_PLUGINS_ASSETS_GRACE", "0s")
+    lab.sync()
+    assert shelf.names("leases/") == [lease]
+
+
+def test_info_shows_the_remote_stores(shelf: Shelf, tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.folder.mkdir(exist_ok=True)
+    said = lab.call("info", "--json")
+    settings = said.json["settings"]
+    assert isinstance(settings, dict)
+    assert settings["remotes"] == {"value": [shelf.url], "origin": "$CONDA_ASSETS_STORE"}
+    assert SECRET not in said.out + said.err
+    assert f"s3://lab-assets/{shelf.prefix}" in lab.call("config").out

@@ -39,12 +39,14 @@ def sort_stores(values: Iterable[str], origin: str) -> tuple[tuple[Path, ...], t
 
 
 def read_age(text: str, origin: str) -> float:
-    """Seconds of `30d`, `12h`, `2w`.
+    """Seconds of `30d`, `12h`, `2w`, or `0`.
 
     Raises:
         UsageError: anything else.
     """
     figure, unit = text.strip()[:-1], text.strip()[-1:].lower()
+    if text.strip() == "0":
+        return 0.0
     try:
         seconds = float(figure) * _AGES[unit]
     except (ValueError, KeyError):

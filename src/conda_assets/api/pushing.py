@@ -75,20 +75,21 @@ def push(assets: Sequence[Asset], holder: str, settings: Settings, watch: Observ
         for asset in assets
         if found[asset.name] is None
     }
-    bucket = _opened(settings)
-    if not bucket.is_marked() and not dry_run:
-        bucket.mark()
     files: dict[str, _File] = {}
     for asset in assets:
         if (stored := found[asset.name]) is not None:
             before = files.get(stored.sha256, _File(stored, ()))
             files[stored.sha256] = _File(before.stored, (*before.assets, asset))
-    if dry_run:
-        for file in files.values():
-            here = bucket.size_of(bucket.keys.object(file.stored.sha256)) is not None
-            rows |= {asset.name: _row(bucket, asset, file.stored, "present" if here else "planned") for asset in file.assets}
-    elif files:
-        rows |= _Push(bucket, holder, settings.grace_s, watch).run(list(files.values()))
+    from conda_assets.remote.client import Bucket  # botocore: 300 ms for who has a remote store
+
+    with Bucket(settings.remotes[0], settings.network) as bucket:
+        marked = bucket.is_marked()
+        if dry_run:
+            rows |= _planned(bucket, files.values())
+        elif files:
+            if not marked:
+                bucket.mark()
+            rows |= _Push(bucket, holder, settings.grace_s, watch).run(list(files.values()))
     return [rows[asset.name] for asset in assets]
 
 
@@ -117,10 +118,12 @@ def _quietly(act: Callable[[], object], watch: Observer, *, level: str = "warnin
         watch(Noted(error.message, level))
 
 
-def _opened(settings: Settings) -> Bucket:
-    from conda_assets.remote.client import Bucket  # botocore: 300 ms for who has a remote store
-
-    return Bucket(settings.remotes[0], settings.network)
+def _planned(bucket: Bucket, files: Iterable[_File]) -> dict[str, Pushed]:
+    states = {True: "present", False: "planned"}
+    here = {file.stored.sha256: bucket.size_of(bucket.keys.object(file.stored.sha256)) is not None for file in files}
+    return {
+        asset.name: _row(bucket, asset, file.stored, states[here[file.stored.sha256]]) for file in files for asset in file.assets
+    }
 
 
 class _Push:
@@ -230,8 +233,8 @@ class _Renewal:
         from conda_assets.remote.client import Bucket
         from conda_assets.remote.leases import put_lease
 
-        bucket = Bucket(self._remote, self._settings.network)
-        put_lease(bucket, str(self._target.prefix), used, self._settings.grace_s)
+        with Bucket(self._remote, self._settings.network) as bucket:
+            put_lease(bucket, str(self._target.prefix), used, self._settings.grace_s)
 
     def _known(self) -> dict[str, Any]:
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -241,7 +244,7 @@ class _Renewal:
         return {}
 
     def _remember(self, known: Mapping[str, Any], names: str) -> None:
-        content = {"schema": 1, "leases": {**known, self._remote: {"names": names, "at_s": round(time.time())}}}
+        content = {"schema": 1, "leases": {**known, self._remote: {"names": names, "at_s": int(time.time())}}}
         fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         with suppress(OSError):
             fresh.write_text(json.dumps(content) + "\n", encoding="utf-8")

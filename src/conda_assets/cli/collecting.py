@@ -24,9 +24,14 @@ __all__ = ["run_gc"]
 def run_gc(call: Call) -> int:
     """Remove what no environment uses."""
     args = call.args
+    older_than_s = read_age(args.older_than, "--older-than") if args.older_than else None
+    if args.remote:
+        from conda_assets.cli.sweeping import run_remote_gc
+
+        return run_remote_gc(call, older_than_s)
     policy = Policy(
         _size(args.max_size) if args.max_size else None,
-        _age(args.older_than) if args.older_than else None,
+        older_than_s,
         tuple(Path(each).expanduser() for each in args.forget),
     )
     with survey(call.settings, policy, call.environ) as findings:
@@ -154,7 +159,3 @@ def _size(text: str) -> int:
         return parse_rate(text)
     except UsageError:
         raise UsageError(f"cannot read {text!r} as a size", "write bytes, or a figure such as `100G` or `500M`") from None
-
-
-def _age(text: str) -> float:
-    return 0.0 if text.strip() == "0" else read_age(text, "--older-than")

@@ -63,7 +63,7 @@ class NotKnown(RemoteFailed):
 
 
 class Bucket:
-    """What a remote store needs of S3; safe for several threads. Times are the server's.
+    """What a remote store needs of S3; safe for several threads; hangs up as a context manager. Times are the server's.
 
     Raises (in each of its functions):
         RemoteFailed: no answer, a refusal, no bucket.
@@ -78,6 +78,12 @@ class Bucket:
             self._client = _client(dict(self.keys.place.given), network)
         #: The server takes checksums, and conditions.
         self.checks = self.conditions = True
+
+    def __enter__(self) -> Bucket:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._client.close()
 
     @property
     def endpoint(self) -> str:

@@ -56,6 +56,11 @@ def send(bucket: Bucket, name: str, stored: Stored, sent: Sent) -> int | None:
         if stored.size_bytes <= ONE_PUT_BYTES:
             return _send_whole(bucket, name, key, stored, sent)
         return _Upload(bucket, name, key, stored, sent).run()
+    except RemoteFailed:
+        # Two that send the same parts: the second one finds that its upload was ended, and servers say that in many ways.
+        if bucket.size_of(key) == stored.size_bytes:
+            return None
+        raise
     except OSError as error:
         raise RemoteFailed(
             bucket.shown, f"{stored.path} cannot be read: {error.strerror}", "run `conda assets verify`"
