@@ -14,9 +14,9 @@ from conda_assets.model import Placed, Target
 from conda_assets.model import Root as Where
 from conda_assets.receipt import read_receipt, receipt_path
 from conda_assets.settings import Settings, home_of
-from conda_assets.store import HEX, Outside, Root, Standing, Tree, place_now, read_roots
+from conda_assets.store import HEX, Outside, Root, Standing, Store, Tree, place_now, read_roots
 
-__all__ = ["Environment", "Uses", "find_uses", "root_of"]
+__all__ = ["Environment", "Registration", "Uses", "find_uses"]
 
 _SHARED = 0o077
 
@@ -40,16 +40,26 @@ class Uses:
     forgotten: list[Root] = field(default_factory=list)
 
 
-def root_of(target: Target, placed: Mapping[str, Placed], *, settled: bool, more: Iterable[str] = ()) -> Root:
-    """The entry of an environment in the store's register. `more`: sha256 of what may be placed in a moment."""
-    files = [
-        (place_of(target, line), line.sha256)
-        for _, line in sorted(placed.items())
-        if line.root is Where.PROJECT and line.unpack is None
-    ]
-    outside = tuple(Outside(place_now(path.parent), path.name, sha256) for path, sha256 in files)
-    used = frozenset(line.sha256 for line in placed.values()) | frozenset(more)
-    return Root(place_now(target.prefix), settled, used, outside)
+class Registration:
+    """The environment's entry in the store's register, during one sync."""
+
+    def __init__(self, store: Store, target: Target, hoped: frozenset[str]) -> None:
+        """`hoped`: sha256 of what may be placed, as far as that is known."""
+        self._store, self._target, self._hoped = store, target, hoped
+        self._earlier: frozenset[str] | None = None
+
+    def announce(self, placed: Mapping[str, Placed]) -> None:
+        """Before the first file stands there: should we be killed then, a collector knows of it all the same. Once is enough."""
+        if self._earlier is None:
+            self._earlier = self._store.unsettled(_root_of(self._target, placed))
+            self._store.register(_root_of(self._target, placed, settled=False, more=self._hoped | self._earlier))
+
+    def settle(self, placed: Mapping[str, Placed]) -> None:
+        """Behind the receipt. What a killed sync has linked, and no receipt names, is in use for as long as the link is there."""
+        root = _root_of(self._target, placed)
+        earlier = self._store.unsettled(root) if self._earlier is None else self._earlier
+        links = _links_among(self._target, earlier - root.sha256)
+        self._store.register(_root_of(self._target, placed, settled=not links, more=links))
 
 
 def find_uses(tree: Tree, settings: Settings, environ: Mapping[str, str], *, forget: Iterable[Path] = ()) -> Uses:
@@ -148,3 +158,24 @@ def _homes(tree: Tree, environ: Mapping[str, str]) -> Iterator[Path]:
 
     for entry in pwd.getpwall():
         yield Path(entry.pw_dir)
+
+
+def _links_among(target: Target, sha256: frozenset[str]) -> frozenset[str]:
+    """Which of these stored files something in the environment is a link to, whether or not a receipt names it."""
+    found = set[str]()
+    for folder, folders, names in os.walk(target.folder(Where.PREFIX)) if sha256 else ():
+        for name in (*folders, *names):
+            with suppress(OSError):
+                found.add(os.path.basename(os.readlink(f"{folder}/{name}")))  # noqa: PTH115, PTH119 - many files
+    return sha256 & found
+
+
+def _root_of(target: Target, placed: Mapping[str, Placed], *, settled: bool = True, more: Iterable[str] = ()) -> Root:
+    files = [
+        (place_of(target, line), line.sha256)
+        for _, line in sorted(placed.items())
+        if line.root is Where.PROJECT and line.unpack is None
+    ]
+    outside = tuple(Outside(place_now(path.parent), path.name, sha256) for path, sha256 in files)
+    used = frozenset(line.sha256 for line in placed.values()) | frozenset(more)
+    return Root(place_now(target.prefix), settled, used, outside)

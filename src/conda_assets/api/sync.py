@@ -16,7 +16,7 @@ from conda_assets.api.options import Options, choose
 from conda_assets.api.pinning import name_lock
 from conda_assets.api.places import place_of, still_stands
 from conda_assets.api.placing import Ledger
-from conda_assets.api.rooting import root_of
+from conda_assets.api.rooting import Registration
 from conda_assets.api.unpacking import Beside, check_archive
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, HashRequired, Offline
@@ -134,11 +134,13 @@ class _Sync:
         self._ledger = Ledger(target, self._beside.watch) if options.place else None
         self._outcomes: dict[str, Outcome] = {}
         self.unlisted: Mapping[str, AssetsError] = {}
-        self._hoped: frozenset[str] | None = None
+        self._registration: Registration | None = None
 
     def report(self, plan: Plan) -> Report:
         self._watch(Planned(plan))
-        self._hoped = frozenset(sha256 for step in plan.steps if (sha256 := _sha256_of(step)))
+        if self._ledger:
+            hoped = frozenset(sha256 for step in plan.steps if (sha256 := _sha256_of(step)))
+            self._registration = Registration(self._leading, self._target, hoped)
         lost = []
         try:
             # Files first: one may have to leave the place of a folder.
@@ -165,10 +167,10 @@ class _Sync:
         return Report("sync" if self._options.place else "fetch", self._target, self._spec.sources, outcomes)
 
     def _write_down(self) -> None:
-        if self._ledger:
+        if self._ledger and self._registration:
             self._ledger.save()
-            # Behind the receipt, and before the store lets go of what was held.
-            self._leading.register(root_of(self._target, self._ledger.placed, settled=True))
+            # Before the store lets go of what was held.
+            self._registration.settle(self._ledger.placed)
 
     def _fetch(self, assets: list[Asset]) -> None:
         wants = self._wants(assets)
@@ -233,10 +235,8 @@ class _Sync:
     def _settle(self, asset: Asset, stored: Stored, arrival: Arrival | None = None) -> None:
         """Put what is stored where it belongs; an archive is unpacked, and a copy staged, beside what else goes on."""
         stage = self._options.stage
-        if self._ledger and self._hoped is not None:
-            # Before the first file stands there: should we be killed then, a collector knows of it all the same.
-            self._leading.register(root_of(self._target, self._ledger.placed, settled=False, more=self._hoped))
-            self._hoped = None
+        if self._ledger and self._registration:
+            self._registration.announce(self._ledger.placed)
         if self._ledger is None or (asset.unpack is None and stage is None):
             self._put(asset, stored, time.monotonic(), arrival=arrival)
             return

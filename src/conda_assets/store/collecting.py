@@ -172,6 +172,7 @@ def open_collector(tree: Tree) -> Collector | None:
         return None
     try:
         with refusals(tree.folder, "look into"):
+            run.clear_others()
             return Collector(run)
     except BaseException:
         run.end()

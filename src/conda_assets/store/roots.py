@@ -30,7 +30,19 @@ from conda_assets.store.ground import Ground
 from conda_assets.store.refusal import nearest
 from conda_assets.store.tree import Tree
 
-__all__ = ["HEX", "Outside", "Place", "Root", "Standing", "forget_root", "is_registered", "place_now", "read_roots", "write_root"]
+__all__ = [
+    "HEX",
+    "Outside",
+    "Place",
+    "Root",
+    "Standing",
+    "forget_root",
+    "is_registered",
+    "place_now",
+    "read_roots",
+    "unsettled",
+    "write_root",
+]
 
 #: What looks like a sha256.
 HEX = re.compile(r"\b[0-9a-f]{64}\b")
@@ -150,6 +162,15 @@ def is_registered(tree: Tree, root: Root) -> bool:
         return _file(tree, root).read_text(encoding="utf-8") == root.text()
     except (OSError, UnicodeError):
         return False
+
+
+def unsettled(tree: Tree, root: Root) -> frozenset[str]:
+    """What an earlier sync of that environment, which did not come to its end, may have placed."""
+    try:
+        before = _parsed(json.loads(_file(tree, root).read_bytes()), _file(tree, root))
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        return frozenset()
+    return frozenset() if before.settled else before.sha256
 
 
 def write_root(ground: Ground, root: Root) -> None:

@@ -109,10 +109,23 @@ class Run:
             if path.name == self.name or not is_run_name(path.name):
                 continue
             with suppress(OSError):  # cleared by another one, or not ours to remove
-                free, who = probe(path)
-                near = who is not None and self.locks_work and who.same_kernel(self.who)
-                if free and (near or now_ns - path.stat().st_mtime_ns > _FORGET_S * 1e9):
+                if self.has_ended(path, now_ns):
                     path.unlink()
+
+    def has_ended(self, path: Path, now_ns: int) -> bool:
+        """Whether a run, by its file, is over for certain; on another machine that takes a week.
+
+        Raises:
+            OSError: it cannot be read, or has gone.
+        """
+        free, who = probe(path)
+        if not free:
+            return False
+        if who is not None and self.locks_work and who.same_kernel(self.who):
+            return True
+        # Without a record it was killed as soon as it began, or begins just now.
+        silence_s = (now_ns - path.stat().st_mtime_ns) / 1e9
+        return silence_s > (_QUIET_FAR_S if who is None else _FORGET_S)
 
     def end(self) -> None:
         """Close; the file goes too, unless a child still keeps the run alive."""

@@ -18,7 +18,7 @@ from conda_assets.model import Stored
 from conda_assets.store.claim import Claim, holder, take
 from conda_assets.store.ground import Ground, break_ground
 from conda_assets.store.refusal import free_bytes, nearest, refusals
-from conda_assets.store.roots import Root, is_registered, write_root
+from conda_assets.store.roots import Root, is_registered, unsettled, write_root
 from conda_assets.store.run import Run, begin_run, end_run
 from conda_assets.store.staging import sweep
 from conda_assets.store.sums import read_sums, write_sums
@@ -180,6 +180,10 @@ class Store:
                 if run is not None:
                     run.end()
             self._beside = {}
+
+    def unsettled(self, root: Root) -> frozenset[str]:
+        """What a sync that did not come to its end may have placed in that environment."""
+        return frozenset().union(*(unsettled(tree, root) for tree in self._trees))
 
     def register(self, root: Root) -> None:
         """Write down what an environment uses, in each folder that is there and may be written.

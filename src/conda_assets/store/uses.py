@@ -19,15 +19,13 @@ from conda_assets.errors import StoreFailed
 from conda_assets.locking import alone
 from conda_assets.model import Stored
 from conda_assets.store.ground import Ground
-from conda_assets.store.run import Run, held_lines, is_run_name, probe
+from conda_assets.store.run import Run, held_lines, is_run_name
 from conda_assets.store.tree import Tree
 
 __all__ = ["deciding", "hold", "last_use_ns", "live_holds", "mark_path", "mark_use"]
 
 # Long, because many processes may want one file, and this machine may be slow.
 _LOOKING_S = 60.0
-# A run of another machine that has gone without a word counts as alive for so long.
-_FORGET_S = 7 * 86400.0
 
 
 @contextmanager
@@ -105,9 +103,7 @@ def live_holds(run: Run) -> tuple[int, frozenset[str]]:
         if path.name == run.name or not is_run_name(path.name):
             continue
         try:
-            free, who = probe(path)
-            near = who is not None and run.locks_work and who.same_kernel(run.who)
-            if free and (near or now_ns - path.stat().st_mtime_ns > _FORGET_S * 1e9):
+            if run.has_ended(path, now_ns):
                 continue
             count += 1
             held |= held_lines(path)
