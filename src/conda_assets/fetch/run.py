@@ -33,6 +33,8 @@ from conda_assets.transport import Tiding, Transport
 __all__ = ["fetch"]
 
 _TICK_S = 0.05
+# Where a transfer is about to end, so that its end is not noticed a tick late.
+_SOON_S, _ABOUT_TO_END_S = 0.01, 0.15
 _PARKED_S = 0.2
 # Kept free beside the files themselves: control files, receipts, other people's logs.
 _SPARE_BYTES = 16 << 20
@@ -81,7 +83,6 @@ class _Run:
         self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
         # Two hash at once: more would take cores from the transfer on small machines.
         self._hashers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hash")
-        self._engine = _Engine(transport, self._workers)
         self._waiting: deque[Item] = deque()
         self._parked: list[Item] = []
         self._active: dict[str, Item] = {}
@@ -89,6 +90,8 @@ class _Run:
         self._batch: Batch | None = None
         self._batch_due = 0.0
         self._news = threading.Event()
+        self._ending = False
+        self._engine = _Engine(transport, self._workers, self._wake)
         self._closing = threading.Event()
 
     def bring(self, wants: Sequence[Want]) -> Iterator[Arrival]:
@@ -103,13 +106,14 @@ class _Run:
                 self._waiting.append(item)
         while self._waiting or self._parked or self._active or self._small:
             self._news.clear()
+            self._ending = False
             yield from self._admit()
             yield from self._bring_small()
             yield from self._listen()
             for item in list(self._active.values()):
                 yield from self._advance(item)
             if self._active or self._parked or self._small:
-                self._news.wait(_TICK_S)
+                self._news.wait(_SOON_S if self._ending else _TICK_S)
 
     def close(self) -> None:
         """End the transfers, keep partial files, give every claim back."""
@@ -300,6 +304,8 @@ class _Run:
         item.job_bytes = max(item.job_bytes, tiding.fetched_bytes)
         item.advance(tiding.done_bytes)
         verified = item.follower.done_bytes
+        if tiding.size_bytes and tiding.size_bytes - tiding.done_bytes < tiding.bytes_per_s * _ABOUT_TO_END_S:
+            self._ending = True
         self._watch(Progressed(name, tiding.done_bytes, tiding.size_bytes, tiding.bytes_per_s, tiding.connections, verified))
         if tiding.error is not None:
             yield from self._failed(item, tiding.error)
@@ -402,8 +408,8 @@ class _Run:
 class _Engine:
     """A transport that is made when first wanted, beside the first probe, and made again when it dies."""
 
-    def __init__(self, make: Callable[[], Transport], workers: ThreadPoolExecutor) -> None:
-        self._make, self._workers = make, workers
+    def __init__(self, make: Callable[[], Transport], workers: ThreadPoolExecutor, wake: Callable[[object], None]) -> None:
+        self._make, self._workers, self._wake = make, workers, wake
         self._made: Future[Transport] | None = None
         self._starts = 0
 
@@ -411,6 +417,7 @@ class _Engine:
         if self._made is None:
             self._starts += 1
             self._made = self._workers.submit(self._make)
+            self._made.add_done_callback(self._wake)
 
     def ready(self, *, failing: bool = True) -> Transport | None:
         """The transport, or None while it is being made.

@@ -11,24 +11,38 @@ _HIDDEN = "***"
 _SECRET_NAME = (
     r"(?:authorization|cookie|token|secret|passw(?:or)?d|passwd|api[-_]?key|access[-_]?key|private[-_]?key|signature|credential)"
 )
-_RULES = (
+# What a text must hold, in lower case, for the rule to find anything: most lines hold none of it, and the rules are dear.
+_RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # scheme://user:password@host
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?:@[^\s/?#@\"'<>]+)*@"), rf"\1{_HIDDEN}@"),
+    (("@",), re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?:@[^\s/?#@\"'<>]+)*@"), rf"\1{_HIDDEN}@"),
     # conda's channel tokens: /t/<token>/
-    (re.compile(r"/t/[^\s/?#\"']+"), f"/t/{_HIDDEN}"),
+    (("/t/",), re.compile(r"/t/[^\s/?#\"']+"), f"/t/{_HIDDEN}"),
     # Every value in a query: signatures have many names. In a request line there is no scheme to be seen.
-    (re.compile(r"([?&;][^\s=&;#?\"'<>]{1,100}=)[^\s&;#\"'<>]+"), rf"\1{_HIDDEN}"),
-    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*\?)[^\s=&;#\"'<>]+(?=[\s#\"'<>]|$)"), rf"\1{_HIDDEN}"),
+    (("?", "&", ";"), re.compile(r"([?&;][^\s=&;#?\"'<>]{1,100}=)[^\s&;#\"'<>]+"), rf"\1{_HIDDEN}"),
+    (("?",), re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*\?)[^\s=&;#\"'<>]+(?=[\s#\"'<>]|$)"), rf"\1{_HIDDEN}"),
     # Headers to their end; `authorization = Basic …` too.
-    (re.compile(r"(?i)(\b(?:proxy-)?(?:authorization|set-cookie|cookie)\b[\"']?\s*[:=]\s*)[^\r\n]+"), rf"\1{_HIDDEN}"),
+    (
+        ("authorization", "cookie"),
+        re.compile(r"(?i)(\b(?:proxy-)?(?:authorization|set-cookie|cookie)\b[\"']?\s*[:=]\s*)[^\r\n]+"),
+        rf"\1{_HIDDEN}",
+    ),
     # Other names of secrets, as headers, options, variables, or members of a record: one word, or what stands in quotes.
     (
+        ("authorization", "cookie", "token", "secret", "passw", "key", "signature", "credential"),
         re.compile(rf"(?i)([\w.-]*{_SECRET_NAME}[\w.-]*[\"']?\s*[:=]\s*)(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"',;&]+)"),
         rf"\1{_HIDDEN}",
     ),
-    (re.compile(r"(?i)\b(bearer|basic|digest|aws4-hmac-sha256)\s+(?!\*\*\*)[^\s\"',;]{6,}"), rf"\1 {_HIDDEN}"),
+    (
+        ("bearer", "basic", "digest", "aws4"),
+        re.compile(r"(?i)\b(bearer|basic|digest|aws4-hmac-sha256)\s+(?!\*\*\*)[^\s\"',;]{6,}"),
+        rf"\1 {_HIDDEN}",
+    ),
     # Tokens that tell what they are: Hugging Face, GitHub, GitLab, AWS, Slack, Google, JWT.
-    (re.compile(r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|ya29\.|AKIA|ASIA|eyJ)[\w.\-]{8,}"), _HIDDEN),
+    (
+        ("hf_", "gh", "glpat-", "xox", "ya29.", "akia", "asia", "eyj"),
+        re.compile(r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|ya29\.|AKIA|ASIA|eyJ)[\w.\-]{8,}"),
+        _HIDDEN,
+    ),
 )
 _SECRET_VARIABLE = re.compile(r"(?i)token|secret|passw|passwd|credential|api_?key|access_?key|private_?key|_auth\b|_pat\b")
 # Shorter values are words: `1`, `true`, a port.
@@ -45,8 +59,11 @@ def mask(text: str, secrets: Collection[str] = ()) -> str:
     """
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
-    for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+    # casefold, since to `re` a long s is an s too.
+    folded = text.casefold()
+    for signs, pattern, replacement in _RULES:
+        if any(sign in folded for sign in signs):
+            text = pattern.sub(replacement, text)
     return text
 
 

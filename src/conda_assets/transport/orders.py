@@ -111,14 +111,16 @@ def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain
     _check(job, urls)
     whole = not job.resumable or job.size_bytes is None
     connections = 1 if whole else max(1, min(16, job.connections))
+    several = len(urls) > 1
     options: dict[str, object] = {
         "dir": str(job.into.parent),
         "split": str(connections),
         "max-connection-per-server": str(connections),
         "min-split-size": "1M",
         "piece-length": str(length),
-        "stream-piece-selector": "inorder",
-        "enable-http-pipelining": "false" if whole or plain else "true",
+        # Among mirrors, what waits in the order of the file may wait for the slowest.
+        "stream-piece-selector": "default" if several else "inorder",
+        "enable-http-pipelining": "false" if whole or plain or several else "true",
         "continue": "false" if whole else "true",
         "always-resume": "false" if whole else "true",
         # It would go on from the middle, and nothing would tell that the file is another one by then.
