@@ -26,6 +26,8 @@ SCHEMES = frozenset({"http", "https", "hf", "doi", "github", "oci", "gs", "s3"})
 # Peers may be anywhere, and ftp does not go through the gate: only where private addresses are allowed as well.
 _ANYWHERE = frozenset({"magnet", "ftp", "sftp"})
 _MOST = 5000
+# Of a list of faults, so much is answered.
+_SAID = 8000
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCK = re.compile(r"^version: *\d+ *$", re.MULTILINE)
 _METALINK = re.compile(r"<(?:\w+:)?metalink[\s>]")
@@ -126,7 +128,7 @@ def _sorted(kind: str, found: Iterable[Wanted], fault_of: Callable[[Asset], str]
         else:
             wanted.append(each)
     if not wanted:
-        raise CentreRefused("; ".join(f"{each.name}: {each.message}" for each in refused[:20]))
+        raise CentreRefused("; ".join(f"{each.name[:120]}: {each.message}" for each in refused[:20]))
     return Intake(kind, tuple(wanted), tuple(refused))
 
 
@@ -161,7 +163,7 @@ def _environment(text: str, source: str) -> Iterator[Wanted]:
         # Without the server's variables: nobody shall read them through a URL.
         spec = specs.load_texts([(source or "environment.yml", text)], environ={}, base=Path("environment"))
     except SpecInvalid as error:
-        raise CentreRefused(error.message, "`conda assets schema` prints what the section may have") from error
+        raise CentreRefused(error.message[:_SAID], "`conda assets schema` prints what the section may have") from error
     name = spec.name or Path(source).stem
     return (Wanted(asset, name) for asset in spec.assets)
 
@@ -171,7 +173,7 @@ def _lock(text: str, source: str) -> Iterator[Wanted]:
     try:
         lock = read_lock(text, source or "assets.lock")
     except LockInvalid as error:
-        raise CentreRefused(error.message) from error
+        raise CentreRefused(error.message[:_SAID]) from error
     environment = Path(source).name.partition(".")[0]
     for entry in lock.entries.values():
         for each in entry.files or (entry,):

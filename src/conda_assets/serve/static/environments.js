@@ -37,7 +37,7 @@ export class Environments {
       h(
         "ul",
         {},
-        files.map((file) => h("li", {}, h("span", { class: `dot dot-${file.state}`, title: t(file.state) }), h("span", { class: "visually-hidden" }, t(file.state)), h("span", {}, file.name), h("code", {}, file.path))),
+        files.map((file) => h("li", {}, h("span", { class: `dot dot-${file.state}`, title: t(file.state) }), h("span", { class: "visually-hidden" }, t(file.state)), h("span", {}, file.name), file.path === file.name ? null : h("code", {}, file.path))),
       ),
     );
   }
