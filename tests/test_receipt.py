@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conda_assets.errors import DiskRefused, UsageError
 from conda_assets.model import LinkType, Placed, Root, Unpack
@@ -63,3 +66,52 @@ def test_a_prefix_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DiskRefused) as caught:
         write_receipt(tmp_path, [replace(PLAIN)])
     assert str(receipt_path(tmp_path)) in caught.value.message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("a./\\:\x00é{", max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=4),
+    max_leaves=8,
+)
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: JSON | st.just(value)
+        for name, value in json.loads(
+            json.dumps(
+                {**{each.name: getattr(FULL, each.name) for each in fields(FULL)}, "unpack": {"strip": 1, "include": ["*.csv"]}}
+            )
+        ).items()
+    },
+)
+
+
+@given(JSON | st.fixed_dictionaries({"schema": st.just(1) | JSON, "assets": st.lists(ROWS, max_size=3) | JSON}))
+@settings(max_examples=400, deadline=None)
+def test_whatever_stands_there_is_a_receipt_or_an_error(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    prefix = tmp_path_factory.getbasetemp() / "fuzzed"
+    receipt_path(prefix).parent.mkdir(parents=True, exist_ok=True)
+    receipt_path(prefix).write_text(json.dumps(content), encoding="utf-8")
+    with suppress(UsageError):
+        for placed in read_receipt(prefix).values():
+            assert ".." not in placed.path.split("/")
+            assert not placed.path.startswith("/")
+            assert all(each is None or isinstance(each, str) for each in (placed.want, placed.env, placed.project))
+
+
+@given(st.binary(max_size=60) | st.sampled_from([b"[" * 200_000, b'{"schema": 1, "assets": ' + b"[" * 200_000, b"1e999", b"NaN"]))
+@settings(max_examples=200, deadline=None)
+def test_bytes_of_any_kind_are_refused_as_a_receipt(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    prefix = tmp_path_factory.getbasetemp() / "fuzzed"
+    receipt_path(prefix).parent.mkdir(parents=True, exist_ok=True)
+    receipt_path(prefix).write_bytes(content)
+    with pytest.raises(UsageError):
+        read_receipt(prefix)
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", ""])
+def test_a_path_in_a_receipt_leads_nowhere_else(tmp_path: Path, path: str) -> None:
+    """An environment is copied from somebody, and its receipt with it."""
+    write_receipt(tmp_path, [replace(PLAIN, path=path)])
+    with pytest.raises(UsageError, match="no path below"):
+        read_receipt(tmp_path)

@@ -491,17 +491,23 @@ class NoSource(AssetFailed):
 
 @dataclass(eq=False)
 class DiskFull(AssetsError):
-    """Not enough room. Sizes in bytes; `asset` is empty when all files together do not fit."""
+    """Not enough room. Sizes in bytes; `asset` is empty when all files together do not fit.
+
+    `quota`: there is room, but not for this user.
+    """
 
     folder: str
     needed: int
     free: int
     asset: str = ""
+    quota: bool = False
     code: ClassVar[str] = "disk_full"
 
     @property
     def message(self) -> str:
         who = f"{self.asset}: " if self.asset else ""
+        if self.quota:
+            return f"{who}your disk quota for {self.folder} is used up, {self.needed:,} bytes are needed"
         return f"{who}{self.folder} has {self.free:,} bytes free, {self.needed:,} are needed"
 
     @property

@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from conda_assets.errors import DiskRefused, UsageError
@@ -51,14 +51,14 @@ def read_receipt(prefix: Path) -> dict[str, Placed]:
         return {}
     except NotADirectoryError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}", f"delete {path}, then run `conda assets sync` again") from error
     try:
         version = content["schema"]
         if version != FORMAT:
             raise UsageError(f"{path} has version {version}, this conda-assets reads {FORMAT}", "update conda-assets")
         return {row["name"]: _placed(row) for row in content["assets"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise UsageError(
             f"{path} is not a receipt of conda-assets: {error!r}", f"delete {path}, then run `conda assets sync` again"
         ) from error
@@ -97,7 +97,7 @@ def _row(placed: Placed) -> dict[str, object]:
 def _placed(row: dict[str, Any]) -> Placed:
     return Placed(
         name=str(row["name"]),
-        path=str(row["path"]),
+        path=_below(str(row["path"])),
         root=Root(row["root"]),
         sha256=str(row["sha256"]),
         size_bytes=int(row["size_bytes"]),
@@ -105,16 +105,30 @@ def _placed(row: dict[str, Any]) -> Placed:
         link=LinkType(row["link"]),
         source=str(row["source"]),
         url_key=str(row["url_key"]),
-        want=row.get("want"),
-        env=row.get("env"),
-        groups=tuple(row.get("groups", ())),
+        want=_text(row.get("want")),
+        env=_text(row.get("env")),
+        groups=tuple(map(str, row.get("groups", ()))),
         optional=bool(row.get("optional", False)),
         private=bool(row.get("private", False)),
-        project=row.get("project"),
+        project=_text(row.get("project")),
         unpack=_unpack(row.get("unpack")),
         member=str(row.get("member", "")),
-        revision=row.get("revision"),
+        revision=_text(row.get("revision")),
     )
+
+
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _below(path: str) -> str:
+    """The path, which leads nowhere else: environments are copied, and receipts with them."""
+    parts = PurePosixPath(path)
+    if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in path:
+        raise ValueError(f"{path!r} is no path below a folder")
+    return path
 
 
 def _unpack(how: dict[str, Any] | None) -> Unpack | None:

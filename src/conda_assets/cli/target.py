@@ -88,6 +88,14 @@ def _existing(prefix: Path) -> Path:
 def _existing_or_new(prefix: Path, cwd: Path) -> Path:
     """A folder that is typed out is meant, even before it exists: assets need no packages. A file is not."""
     absolute = Path(os.path.abspath(cwd / prefix))
+    try:
+        absolute.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        # Too long, a loop of links, a folder that may not be entered.
+        shown = f"{str(prefix)[:60]}…" if len(str(prefix)) > 60 else str(prefix)
+        raise EnvironmentMissing(f"{shown}: {error.strerror or error}", "name the environment's folder with `-p PATH`") from error
     if absolute.exists() and not absolute.is_dir():
         raise EnvironmentMissing(f"{prefix} is a file, expected the folder of an environment", "name its folder with `-p PATH`")
     if not absolute.exists() and not absolute.parent.is_dir():

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 from conda_assets.digest import Follower, piece_size_for, sum_size_for
 from conda_assets.errors import (
@@ -96,6 +97,10 @@ class _Run:
 
     def bring(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Drive until every want has ended."""
+        if (full := self._too_much(wants)) is not None:
+            for want in wants:
+                yield Arrival(want, error=replace(full, asset=want.assets[0].name))
+            return
         # Longest first, so that the last transfer is not a long one alone; unknown sizes count as long.
         ordered = sorted(wants, key=lambda want: -(want.assets[0].size_bytes or 1 << 60))
         for want in ordered:
@@ -114,6 +119,14 @@ class _Run:
                 yield from self._advance(item)
             if self._active or self._parked or self._small:
                 self._news.wait(_SOON_S if self._ending else _TICK_S)
+
+    def _too_much(self, wants: Sequence[Want]) -> DiskFull | None:
+        """All files together, as far as their sizes are known: what cannot end well need not begin."""
+        need, free = sum(want.assets[0].size_bytes or 0 for want in wants) + _SPARE_BYTES, self._store.free_bytes()
+        if need <= free or len(wants) < 2:
+            return None
+        need -= sum(min(want.assets[0].size_bytes or 0, self._store.staged_bytes(want.key)) for want in wants)
+        return DiskFull(str(self._store.folder), need, free) if need > free else None
 
     def close(self) -> None:
         """End the transfers, keep partial files, give every claim back."""

@@ -86,6 +86,9 @@ class Warehouse(Protocol):
     def note_pieces(self, stored: Stored, pieces: Pieces) -> None:
         """Keep how its pieces are: should it be damaged, only some have to come again."""
 
+    def staged_bytes(self, key: str) -> int:
+        """What an earlier run left of a file, as it is on the disk."""
+
     def free_bytes(self) -> int:
         """Room on the store's file system."""
 

@@ -197,5 +197,8 @@ class Attended:
     def note_pieces(self, stored: Stored, pieces: Pieces) -> None:
         self._store.note_pieces(stored, pieces)
 
+    def staged_bytes(self, key: str) -> int:
+        return self._store.staged_bytes(key)
+
     def free_bytes(self) -> int:
         return self._store.free_bytes()

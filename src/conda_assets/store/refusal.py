@@ -39,7 +39,8 @@ def refusals(folder: Path, doing: str, needed_bytes: int = 1) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFull(str(folder), needed_bytes, free_bytes(folder)) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            quota = error.errno == errno.EDQUOT
+            raise DiskFull(str(folder), needed_bytes, free_bytes(folder), quota=quota) from error
         at = f" ({error.filename})" if error.filename and str(error.filename) != str(folder) else ""
         raise StoreFailed(f"cannot {doing} the store {folder}: {error.strerror or error}{at}") from error

@@ -20,7 +20,7 @@ from conda_assets.store.ground import Ground, break_ground
 from conda_assets.store.refusal import free_bytes, nearest, refusals
 from conda_assets.store.roots import Root, is_registered, unsettled, write_root
 from conda_assets.store.run import Run, begin_run, end_run
-from conda_assets.store.staging import sweep
+from conda_assets.store.staging import key_name, leaves, sweep
 from conda_assets.store.sums import read_sums, write_sums
 from conda_assets.store.tray import Tray
 from conda_assets.store.tree import Tree
@@ -126,6 +126,14 @@ class Store:
         """
         with self._lock:
             return self._running().inherit_fds()
+
+    def staged_bytes(self, key: str) -> int:
+        """What an earlier run left of the file of that key, in bytes on the disk."""
+        found = 0
+        for leaf in leaves(self.folder / "staging" / key_name(key)):
+            with suppress(OSError):
+                found = max(found, (leaf / "data").lstat().st_blocks * 512)
+        return found
 
     def free_bytes(self) -> int:
         """Room on the file system of `folder`.

@@ -66,7 +66,9 @@ def of_disk(job: Job, error: OSError) -> AssetsError:
     """The error for what the operating system refuses."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         folder = job.into.parent
-        return DiskFull(str(folder), job.size_bytes or 0, shutil.disk_usage(folder).free, job.id)
+        return DiskFull(
+            str(folder), job.size_bytes or 0, shutil.disk_usage(folder).free, job.id, quota=error.errno == errno.EDQUOT
+        )
     return DiskRefused(job.id, f"{error.filename or job.into}: {error.strerror or error}")
 
 
