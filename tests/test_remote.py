@@ -355,6 +355,31 @@ def test_a_large_file_goes_in_parts_and_a_killed_push_goes_on(
     assert calls.count("upload_part") == 0
     assert shelf.names("objects/") == [object_key(large.sha256)]
     assert hashlib.sha256(shelf.read(object_key(large.sha256))).hexdigest() == large.sha256
+    # Another machine reads it, when the origin is gone, by ranges.
+    server.close()
+    forget_store(lab, monkeypatch, "other")
+    (row,) = lab.sync("elsewhere").outcomes
+    assert (row.state, row.bytes_fetched) == (State.FETCHED, large.size), row.because
+    assert str(row.source).startswith(shelf.endpoint)
+
+
+def test_a_store_that_breaks_down_in_the_middle_leaves_the_rest_to_the_origin(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = Virtual(9 * MIB, seed=11)
+
+    def answer(request: Any, body: bytes) -> Any:
+        if request.method == "HEAD":
+            return 200, {"Content-Length": str(large.size), "ETag": '"0123"', "Accept-Ranges": "bytes"}, b""
+        return refused(503, "SlowDown")
+
+    server.route(f"/lab-assets/{object_key(large.sha256)}", answer)
+    monkeypatch.setenv("CONDA_ASSETS_STORE", f"{tmp_path}/store,s3://lab-assets?endpoint={server.url()}")
+    lab = Lab(tmp_path)
+    lab.write([{"name": "l", "url": server.add("/l.bin", large), "sha256": large.sha256}])
+    (row,) = lab.sync().outcomes
+    assert row.state is State.FETCHED, row.because
+    assert str(row.source).endswith("/l.bin")
 
 
 # Several writers, and writers that end too early

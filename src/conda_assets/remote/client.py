@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +29,10 @@ AT_ONCE = 6
 _TRIES = 5
 _MARKER_BYTES = 4096
 _AGAIN = "run the same command again: what is there is not sent again"
-# S3's words for a condition that does not hold: there already, or being written by somebody else at this moment.
-_TAKEN = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+# S3's words for a condition that does not hold, and for one that cannot be judged while somebody else writes.
+_TAKEN = frozenset({"PreconditionFailed", "412"})
+_BUSY = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
+_BUSY_S = 0.5
 _GONE = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchUpload"})
 _NOT_KNOWN = frozenset({"NotImplemented", "501"})
 _DENIED = frozenset({"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"})
@@ -52,6 +55,10 @@ class Held:
 
 class Taken(RemoteFailed):
     """There is such an object already."""
+
+
+class Busy(RemoteFailed):
+    """Somebody else writes the same object at this moment."""
 
 
 class Gone(RemoteFailed):
@@ -107,10 +114,17 @@ class Bucket:
             raise self._silence(error) from error
 
     def call(self, operation: str, what: str, **given: Any) -> dict[str, Any]:
-        """One request about the bucket; botocore's name of it and its parameters."""
-        with self.mapped(what):
-            answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.name, **given)
-            return answer
+        """One request about the bucket, again while somebody else is at it; botocore's name of it and its parameters."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with self.mapped(what):
+                    answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.name, **given)
+                    return answer
+            except Busy:
+                if attempt == _TRIES:
+                    raise
+                time.sleep(_BUSY_S * attempt)
+        raise AssertionError
 
     def pages(self, operation: str, what: str, **given: Any) -> Iterator[dict[str, Any]]:
         """All pages of a listing."""
@@ -215,7 +229,7 @@ class Bucket:
         said = error.response.get("Error", {})
         code = str(said.get("Code", ""))
         where = f"({code} from {self.endpoint})"
-        for kind, codes in ((Taken, _TAKEN), (Gone, _GONE), (NotKnown, _NOT_KNOWN)):
+        for kind, codes in ((Taken, _TAKEN), (Busy, _BUSY), (Gone, _GONE), (NotKnown, _NOT_KNOWN)):
             if code in codes:
                 return kind(self.shown, f"cannot {what} {where}", _AGAIN)
         if code == "NoSuchBucket":
