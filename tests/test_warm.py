@@ -19,11 +19,15 @@ HEAVY = {
     "conda",
     "conda_assets.api.bringing",
     "conda_assets.api.expand",
+    "conda_assets.api.repairing",
+    "conda_assets.api.verify",
     "conda_assets.fetch.run",
+    "conda_assets.fetch.want",
     "conda_assets.sources",
     "conda_assets.transport",
     "conda_assets.unpack.extracting",
     "conda_assets.web",
+    "concurrent.futures",
     "email",
     "filelock",
     "http.client",
@@ -35,7 +39,6 @@ HEAVY = {
 }
 # Beyond that, one who asks for a path needs no file and no tables; whoever has `environment.yml` read needs a parser for it.
 HEAVIER = HEAVY | {
-    "concurrent.futures",
     "conda_assets.api.look",
     "conda_assets.api.sync",
     "conda_assets.spec",

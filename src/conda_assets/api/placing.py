@@ -39,7 +39,7 @@ class Ledger:
     def __init__(self, target: Target, watch: Observer) -> None:
         self._target, self._watch = target, watch
         self.placed = read_receipt(target.prefix)
-        self._names_at = self._index()
+        self._index: dict[Path, set[str]] | None = None
         self._changes: dict[str, Placed | None] = {}
         self._saved_at = time.monotonic()
         self._lock = threading.RLock()
@@ -141,7 +141,7 @@ class Ledger:
         except OSError as error:
             raise DiskRefused("receipt", f"{path} cannot be written: {error.strerror or error}") from error
         self.placed, self._changes, self._saved_at = merged, {}, time.monotonic()
-        self._names_at = self._index()
+        self._index = None
 
     def _variables(self, placed: Mapping[str, Placed]) -> dict[str, Path]:
         return {each.env: folder_of(self._target, each) for each in placed.values() if each.env}
@@ -155,12 +155,14 @@ class Ledger:
         with self._lock:
             return [self.placed[name] for name in sorted(self._names_at.get(path, ()))]
 
-    def _index(self) -> dict[Path, set[str]]:
-        """Place → names, because thousands of assets ask."""
-        index: dict[Path, set[str]] = {}
-        for name, placed in self.placed.items():
-            index.setdefault(place_of(self._target, placed), set()).add(name)
-        return index
+    @property
+    def _names_at(self) -> dict[Path, set[str]]:
+        """Place → names, because thousands of assets ask; made for the first that does."""
+        if self._index is None:
+            self._index = {}
+            for name, placed in self.placed.items():
+                self._index.setdefault(place_of(self._target, placed), set()).add(name)
+        return self._index
 
     def _set_aside(self, path: Path, within: Path) -> None:
         aside = set_aside(path, within=within)

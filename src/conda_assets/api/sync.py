@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conda_assets.api.members import is_several, strays
 from conda_assets.api.options import Options, choose
@@ -21,12 +22,14 @@ from conda_assets.api.unpacking import Beside, check_archive
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, HashRequired, Offline
 from conda_assets.events import Event, Failed, Finished, Observer, Planned, nobody
-from conda_assets.fetch.want import Arrival, Salvage, Want
-from conda_assets.model import Asset, Outcome, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
-from conda_assets.plan import Disk, make_plan, url_key, why_not
+from conda_assets.model import Asset, Outcome, Placed, Plan, Report, Spec, State, Step, Stored, Target, Verb, last_part, shown_url
+from conda_assets.plan import Choice, Disk, make_plan, url_key, why_not
 from conda_assets.receipt import read_receipt
 from conda_assets.settings import Settings
 from conda_assets.store import Store, open_stores
+
+if TYPE_CHECKING:
+    from conda_assets.fetch import Arrival, Salvage, Want
 
 __all__ = ["fetch_url", "one_at_a_time", "preview", "sync", "want_key"]
 
@@ -41,10 +44,14 @@ def preview(
     """
     options = options or Options()
     environ = os.environ if environ is None else environ
-    store = open_stores(settings.stores)
     placed = read_receipt(target.prefix) if options.place else {}
+    return _plan(spec, target, settings, choose(spec, target, settings, options, environ), placed)
+
+
+def _plan(spec: Spec, target: Target, settings: Settings, choice: Choice, placed: Mapping[str, Placed]) -> Plan:
+    store = open_stores(settings.stores)
     disk = Disk(placed, lambda each: still_stands(target, each), lambda asset: _find(store, asset))
-    return make_plan(spec.assets, choose(spec, target, settings, options, environ), disk, str(target.project))
+    return make_plan(spec.assets, choice, disk, str(target.project))
 
 
 def sync(
@@ -66,18 +73,19 @@ def sync(
     environ = os.environ if environ is None else environ
     watch = one_at_a_time(watch)
     choice = choose(spec, target, settings, options, environ)
-    placed = read_receipt(target.prefix) if options.place else {}
     unlisted: Mapping[str, AssetsError] = {}
     if any(is_several(asset) for asset in spec.assets):
         from conda_assets.api.expand import expanded
 
+        placed = read_receipt(target.prefix) if options.place else {}
         if options.stage is not None:
             # Offline, the environment itself knows the files of a pattern.
             placed = {**read_receipt(options.stage.origin.prefix), **placed}
         spec, unlisted = expanded(spec, lambda asset: not why_not(asset, choice), placed, settings, watch)
+        choice = choose(spec, target, settings, options, environ)
     run = _Sync(spec, target, settings, options, watch, environ)
     run.unlisted = unlisted
-    report = run.report(preview(spec, target, settings, options=options, environ=environ))
+    report = run.report(_plan(spec, target, settings, choice, run.placed))
     if settings.remotes:
         from conda_assets.api.pushing import after_sync
 
@@ -136,6 +144,11 @@ class _Sync:
         self.unlisted: Mapping[str, AssetsError] = {}
         self._registration: Registration | None = None
 
+    @property
+    def placed(self) -> Mapping[str, Placed]:
+        """The receipt."""
+        return self._ledger.placed if self._ledger else {}
+
     def report(self, plan: Plan) -> Report:
         self._watch(Planned(plan))
         if self._ledger:
@@ -173,7 +186,7 @@ class _Sync:
             self._registration.settle(self._ledger.placed)
 
     def _fetch(self, assets: list[Asset]) -> None:
-        wants = self._wants(assets)
+        wants = self._wants(assets) if assets else []
         if not wants:
             return
         # Transports and publishers: 60 ms, for who has something to fetch.
@@ -207,6 +220,8 @@ class _Sync:
                 left = None if asset.digest else self._left_of([asset])
                 # Of their own: what is taken over of a damaged file must not become a part of another version of it.
                 shared.setdefault(f"sha256-{left.sha256}" if left else want_key(asset), []).append(asset)
+        from conda_assets.fetch import Want
+
         return [Want(key, tuple(group), salvage=self._left_of(group)) for key, group in shared.items()]
 
     def _left_of(self, assets: list[Asset]) -> Salvage | None:

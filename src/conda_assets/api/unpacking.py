@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conda_assets import unpack
 from conda_assets.digest import Follower
@@ -15,6 +15,9 @@ from conda_assets.events import Event, Noted, Observer, Progressed, Unpacking
 from conda_assets.link import remove_placed
 from conda_assets.model import Asset, LinkMode, Placed, Stored, last_part
 from conda_assets.store import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = [
     "Beside",
@@ -179,7 +182,8 @@ class Beside:
     def __init__(self, watch: Observer, at_once: int = _UNPACKED_AT_ONCE) -> None:
         self._watch = watch
         self._stopping = threading.Event()
-        self._workers = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="beside")
+        self._at_once = at_once
+        self._workers: ThreadPoolExecutor | None = None
         self._jobs: list[Future[None]] = []
 
     def watch(self, event: Event) -> None:
@@ -194,6 +198,10 @@ class Beside:
 
     def begin(self, job: Callable[[], None]) -> None:
         """Run the job when its turn comes."""
+        if self._workers is None:
+            from concurrent.futures import ThreadPoolExecutor  # and logging, which a sync with nothing to do need not load
+
+            self._workers = ThreadPoolExecutor(max_workers=self._at_once, thread_name_prefix="beside")
         self._jobs.append(self._workers.submit(job))
 
     def finish(self) -> None:
@@ -202,6 +210,10 @@ class Beside:
         Raises:
             BaseException: the first that a job raised.
         """
+        if not self._jobs:
+            return
+        from concurrent.futures import FIRST_EXCEPTION, wait
+
         # Short waits, because a long one cannot be interrupted on Windows.
         while wait(self._jobs, timeout=_POLL_S, return_when=FIRST_EXCEPTION).not_done:
             if any(job.done() and job.exception() for job in self._jobs):
@@ -213,4 +225,5 @@ class Beside:
     def close(self) -> None:
         """End what still runs, within moments."""
         self._stopping.set()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        if self._workers is not None:
+            self._workers.shutdown(wait=True, cancel_futures=True)

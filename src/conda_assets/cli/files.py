@@ -10,10 +10,8 @@ from pathlib import Path
 
 from conda_assets.api.members import strays
 from conda_assets.api.options import Options
-from conda_assets.api.repairing import repair
 from conda_assets.api.staging import open_stage, variables
 from conda_assets.api.sync import preview, sync
-from conda_assets.api.verify import locked_pieces, verify
 from conda_assets.api.views import view_of
 from conda_assets.cli.call import Call, asks, exit_status
 from conda_assets.cli.document import plan_document, report_document
@@ -57,6 +55,8 @@ def run_fetch(call: Call) -> int:
 
 def run_verify(call: Call) -> int:
     """Read every byte; with `--repair`, bring what is wrong anew."""
+    from conda_assets.api.verify import locked_pieces, verify
+
     spec = call.spec_if_any()
     target = call.target(spec)
     known = {asset.name for asset in spec.assets} if spec else set()
@@ -87,6 +87,8 @@ def sync_into(call: Call, spec: Spec, target: Target, options: Options, *, found
             if found is None:
                 report = sync(spec, target, call.settings, options=options, watch=watch, environ=call.environ)
             else:
+                from conda_assets.api.repairing import repair
+
                 report = repair(spec, target, call.settings, found, options=options, watch=watch, environ=call.environ)
     except KeyboardInterrupt:
         raise Interrupted(resume) from None
