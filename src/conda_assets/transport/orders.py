@@ -7,7 +7,9 @@ The choices that make it fast and safe, each measured:
 - Requests of one piece each, two of them ahead on a connection that stays open (`enable-http-pipelining`), in the order of the
   file: the front is complete at any time, so that a hash follows it, and the speed is that of one long request.
   400 MB at 12 MB/s a connection, 20 ms: 3.29 s; in order without it 3.4 to 3.8 s; out of order 3.30 s, but nothing to hash.
-- A server that stumbles over that is asked the plain way from then on (`plain`).
+- Mirrors are read out of order, and without requests ahead: a slow one would hold up the front, and all others with it.
+  40 MB from mirrors of 3, 6, 1 and 0.3 MB/s a connection: 7.8 s in order, 4.5 s so.
+- A server that stumbles over requests sent ahead is asked the plain way from then on (`plain`).
 """
 
 from __future__ import annotations
