@@ -21,7 +21,6 @@ from conda_assets.model import Asset, Fresh, Locked, last_part, shown_url
 from conda_assets.settings import Network
 from conda_assets.sources.asking import ask, body_of, links_of, web_of
 from conda_assets.sources.checksums import beside, of_headers, strongest
-from conda_assets.sources.metalink import MEDIA_TYPE, of_name, read_metalink
 from conda_assets.web.credentials import credentials_for
 from conda_assets.web.failures import is_recoded, of_status, retry_after_s
 from conda_assets.web.reach import origin_of
@@ -216,6 +215,8 @@ def _rank(said: Mapping[str, str]) -> int:
 
 
 def _describes(said: Mapping[str, str]) -> bool:
+    from conda_assets.sources.metalink import MEDIA_TYPE  # an XML parser, for few
+
     return "describedby" in said.get("rel", "").split() and said.get("type", "").lower() == MEDIA_TYPE
 
 
@@ -225,6 +226,8 @@ def _with_metalink(locked: Locked, body: bytes) -> Locked:
     Raises:
         ValueError: it is none.
     """
+    from conda_assets.sources.metalink import of_name, read_metalink
+
     entry = of_name(read_metalink(body), last_part(locked.url))
     if entry is None or (entry.size_bytes is not None and locked.size_bytes not in (None, entry.size_bytes)):
         return locked
