@@ -132,6 +132,7 @@ class Asset:
     `relock`: set when a lock pins the asset: the command that takes new bytes of the publisher into it.
     `member`: set for one file of a pattern: its path below the pattern's own; the name is `pattern/member` then.
     `pieces`: the digests of its parts, where the lock has them.
+    `torrent`: the one that the lock has of these bytes.
     `size_slack_bytes`: how far the true size may be from `size_bytes`; not 0 where the file says "523 MiB", a rounded figure.
     """
 
@@ -156,6 +157,7 @@ class Asset:
     relock: str = ""
     member: str = ""
     pieces: Pieces | None = None
+    torrent: bytes | None = field(default=None, repr=False)
 
     @property
     def owner(self) -> str:

@@ -19,7 +19,7 @@ from conda_assets.errors import UsageError
 from conda_assets.places import read_age, sort_stores
 from conda_assets.version import __version__
 
-__all__ = ["LEVELS", "Network", "Settings", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]
+__all__ = ["LEVELS", "Network", "Settings", "Sharing", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]
 
 # What of a .condarc concerns us; files without any of these words are not parsed.
 _KEYS = (
@@ -88,6 +88,15 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """How machines give each other what they have. `tracker`: announce URL; `seed_s`: how long to give once all is here."""
+
+    tracker: str
+    upload_bytes_per_s: int | None = None
+    seed_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a run may be told. `origins`: setting → where its value comes from, for `conda assets info`.
 
@@ -103,6 +112,7 @@ class Settings:
     connections: int = 16
     jobs: int = 4
     limit_rate: int | None = None
+    sharing: Sharing | None = None
     network: Network = field(default_factory=Network)
     offline: bool = False
     always_yes: bool = False

@@ -14,12 +14,25 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass, field
+from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
-__all__ = ["Swarm", "Torrent", "TorrentFile", "info_hash_of", "read_torrent"]
+__all__ = [
+    "Swarm",
+    "Torrent",
+    "TorrentFile",
+    "info_hash_of",
+    "make_torrent",
+    "read_torrent",
+    "torrent_piece_bytes",
+    "torrent_pieces",
+]
 
 _DEEPEST = 32
 _MOST_FILES = 100_000
+# Of torrents of ours. Small, since only whole pieces are passed on; few, since they stand in the lock (40 kB at most).
+_LEAST_PIECE_BYTES = 256 << 10
+_MOST_PIECES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +71,43 @@ class Swarm:
     """Whom a file comes from where that is no server. Trackers' addresses may be secret.
 
     `metadata`: the torrent, None where only a magnet link is known; `path`: of the file in it, None for the only one.
+    `tracker`: of a torrent of ours, whose bytes the publisher's servers have as well; empty for a publisher's own torrent.
+    `upload_bytes_per_s`: what others may be given, None for no limit.
     """
 
     info_hash: str
     path: str | None
     metadata: bytes | None = field(default=None, repr=False)
     magnet: str = field(default="", repr=False)
+    tracker: str = field(default="", repr=False)
+    upload_bytes_per_s: int | None = 256 << 10
+
+
+def torrent_piece_bytes(size_bytes: int) -> int:
+    """Bytes of a piece in a torrent of ours: from 256 KiB, so that there are at most 2048."""
+    length = _LEAST_PIECE_BYTES
+    while length * _MOST_PIECES < size_bytes:
+        length *= 2
+    return length
+
+
+def torrent_pieces(file: BinaryIO, size_bytes: int) -> bytes:
+    """The sha1 of each piece, 20 bytes each, as a torrent of ours wants them."""
+    digests, length = bytearray(), torrent_piece_bytes(size_bytes)
+    while block := file.read(length):
+        digests += hashlib.sha1(block, usedforsecurity=False).digest()
+    return bytes(digests)
+
+
+def make_torrent(sha256: str, size_bytes: int, pieces: bytes) -> bytes:
+    """The torrent of a file: the same for the same bytes, whoever makes it; private, so peers come from the tracker alone.
+
+    >>> read_torrent(make_torrent("ab" * 32, 5, bytes(20))).info_hash
+    '6ce06b2aa809cb42f0285ffd493b3d2e258790a1'
+    """
+    length = torrent_piece_bytes(size_bytes)
+    head = b"d4:infod6:lengthi%de4:name64:%s12:piece lengthi%de6:pieces%d:" % (size_bytes, sha256.encode(), length, len(pieces))
+    return head + pieces + b"7:privatei1eee"
 
 
 def info_hash_of(magnet: str) -> str | None:

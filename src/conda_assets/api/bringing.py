@@ -8,6 +8,7 @@ from conda_assets.api.centre import through_centre
 from conda_assets.api.engine import make_transport, way_for_small
 from conda_assets.api.pinning import check_vouched
 from conda_assets.api.remotes import through_remotes
+from conda_assets.api.sharing import through_swarm
 from conda_assets.events import Noted, Observer
 from conda_assets.fetch import Arrival, Limits, Want, fetch
 from conda_assets.model import Asset, Locked
@@ -37,7 +38,7 @@ def bring_all(
         wants,
         store=store,
         transport=lambda: make_transport(settings, store, environ, watch, local=local),
-        probe=through_centre(through_remotes(ask, settings, watch), settings, watch),
+        probe=through_swarm(through_centre(through_remotes(ask, settings, watch), settings, watch), settings),
         limits=Limits(connections=settings.connections, jobs=settings.jobs),
         watch=watch,
         small=None if local else way_for_small(settings, store),

@@ -12,6 +12,7 @@ from conda_assets.api.entries import entry_of, member_entry, unchanged
 from conda_assets.api.expand import listed
 from conda_assets.api.lockfiles import own_assets, relock_command, write_lock
 from conda_assets.api.members import is_several
+from conda_assets.api.sharing import Sharer
 from conda_assets.api.sync import one_at_a_time
 from conda_assets.errors import (
     AssetsError,
@@ -35,11 +36,13 @@ __all__ = ["LockReport", "LockRow", "Renewal", "check_locks", "lock"]
 class Renewal:
     """Which entries are made anew although they fit: some names, or `everything`.
 
+    `torrents`: every entry gets one, where the store has the bytes.
     Of everything, a file whose strong ETag is the locked one is not fetched again; one that is named always is.
     """
 
     names: Collection[str] = ()
     everything: bool = False
+    torrents: bool = False
 
     def wants(self, name: str) -> bool:
         """Whether that one is."""
@@ -133,6 +136,8 @@ def lock(
     rows = [
         made.get(asset.name) or LockRow(asset.name, "kept", "it fits", _kept(old[asset.name], asset)) for asset in spec.assets
     ]
+    sharer = Sharer(settings, renew.torrents, watch)
+    rows = [replace(row, entry=sharer.shared(row.entry, old.get(row.name))) if row.entry else row for row in rows]
     gone = sorted(name for name in old if name not in names)
     rows += [LockRow(name, "removed", "no longer in the file") for name in gone]
     entries = {row.name: row.entry for row in rows if row.entry}

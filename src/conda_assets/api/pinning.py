@@ -15,6 +15,7 @@ from conda_assets.spec.hiding import HIDDEN
 from conda_assets.spec.lockfile import Entry, Lock, misfit, misfits
 from conda_assets.spec.urls import read_url
 from conda_assets.spec.values import Wrong
+from conda_assets.torrent import make_torrent
 
 __all__ = ["Use", "check_vouched", "name_lock", "pin"]
 
@@ -71,7 +72,14 @@ def pinned(asset: Asset, entry: Entry, url: str, relock: str) -> Asset:
         size_slack_bytes=slack,
         relock=relock,
         pieces=entry.pieces,
+        torrent=_torrent(entry),
     )
+
+
+def _torrent(entry: Entry) -> bytes | None:
+    if not entry.torrent or entry.sha256 is None or entry.size_bytes is None:
+        return None
+    return make_torrent(entry.sha256.hex, entry.size_bytes, entry.torrent)
 
 
 def check_vouched(asset: Asset, locked: Locked) -> None:

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
 
 from conda_assets.cli.target import find_target
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.model import Report, Spec, Target, shown_url
-from conda_assets.settings import Settings, parse_rate
+from conda_assets.settings import Settings, Sharing, parse_rate
 from conda_assets.terminal import drawing, say, width_of
 
 if TYPE_CHECKING:
@@ -210,6 +211,11 @@ def settings_of(args: argparse.Namespace, settings: Settings) -> Settings:
         changed = replace(changed, limit_rate=parse_rate(args.limit_rate))
     if getattr(args, "log_level", None):
         changed = replace(changed, log_level=args.log_level)
+    if getattr(args, "swarm", None):
+        if urlsplit(args.swarm).scheme.lower() not in ("http", "https", "udp") or args.seed_time < 0:
+            raise UsageError(f"--swarm {args.swarm}: expected the announce URL of a tracker, http, https or udp, and a time ≥ 0")
+        upload = parse_rate(args.limit_upload) if args.limit_upload else None
+        changed = replace(changed, sharing=Sharing(args.swarm, upload, args.seed_time))
     return replace(changed, always_yes=settings.always_yes or getattr(args, "yes", False))
 
 

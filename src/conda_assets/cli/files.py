@@ -92,7 +92,14 @@ def sync_into(call: Call, spec: Spec, target: Target, options: Options, *, found
                 report = repair(spec, target, call.settings, found, options=options, watch=watch, environ=call.environ)
     except KeyboardInterrupt:
         raise Interrupted(resume) from None
-    return _answer(call, report, resume, variables(target, call.environ) if options.stage else {})
+    status = _answer(call, report, resume, variables(target, call.environ) if options.stage else {})
+    if call.settings.sharing is not None:
+        from conda_assets.api.sharing import give
+
+        call.out.flush()
+        with call.drawing() as watch:
+            give(spec, report, call.settings, call.environ, watch)
+    return status
 
 
 def _answer(call: Call, report: Report, resume: str, variables: Mapping[str, str]) -> int:

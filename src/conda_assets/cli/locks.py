@@ -48,7 +48,7 @@ def run_lock(call: Call) -> int:
                 places,
                 locks,
                 call.settings,
-                renew=Renewal(call.args.update, call.args.update_all),
+                renew=Renewal(call.args.update, call.args.update_all, call.args.torrents),
                 dry_run=call.args.dry_run,
                 environ=call.environ,
                 watch=watch,

@@ -62,6 +62,15 @@ def _transfer(parser: argparse.ArgumentParser, *, hashes: bool = True) -> None:
     )
 
 
+def _swarm(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("swarm, for files whose lock has a torrent; see docs/fan-out.md")
+    group.add_argument("--swarm", metavar="URL", help="announce URL of a tracker: take pieces from other machines, and give them")
+    group.add_argument("--limit-upload", metavar="RATE", help="bytes per second that others get, such as 20M (default: no limit)")
+    group.add_argument(
+        "--seed-time", type=float, default=60.0, metavar="SECONDS", help="how long to give once all is here (default: 60)"
+    )
+
+
 def _lock_use(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("lock (default: used for each asset that it fits)")
     either = group.add_mutually_exclusive_group()
@@ -85,6 +94,7 @@ def _sync(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     _choice(parser)
     _transfer(parser)
+    _swarm(parser)
     _common(parser)
     _lock_use(parser)
     parser.add_argument("--prune", action="store_true", help="remove assets that the file no longer names")
@@ -106,6 +116,7 @@ def _fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     _choice(parser)
     _transfer(parser)
+    _swarm(parser)
     _lock_use(parser)
     _common(parser)
 
@@ -180,6 +191,7 @@ def _lock(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     either.add_argument("--update", action="append", default=[], metavar="NAME", help="ask anew for this asset; may be repeated")
     either.add_argument("--update-all", action="store_true", help="ask anew for every asset")
     either.add_argument("--check", action="store_true", help="write nothing, ask nobody; exit 3 when the lock is out of date")
+    parser.add_argument("--torrents", action="store_true", help="add torrents of what the store has, for `sync --swarm`")
     _transfer(parser, hashes=False)
     _common(parser)
 

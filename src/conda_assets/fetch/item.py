@@ -134,7 +134,9 @@ class Item:
             resumable=locked.resumable and not self.whole,
             etag=locked.etag if pinned else None,
             modified=locked.modified if pinned else None,
-            fresh={} if locked.swarm else {url: lead for url in urls if (lead := self._lead(locked, url)) is not None},
+            fresh={}
+            if locked.swarm and not locked.swarm.tracker
+            else {url: lead for url in urls if (lead := self._lead(locked, url)) is not None},
             connections=self.share,
             # One poisoned mirror then spoils its own pieces only.
             piece_bytes=self.asset.pieces.size_bytes if self.asset.pieces and len(urls) > 1 else 0,

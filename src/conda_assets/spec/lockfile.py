@@ -19,6 +19,7 @@
       vouched_by: Hugging Face
       piece_size: 4194304
       pieces: Zk3q…                                        # the sha256 of each piece, 32 bytes each, all together in base64
+      torrent: 9vQe…                                       # sha1, 20 bytes each, in the pieces of `conda_assets.torrent`
     - name: corpus                                         # a pattern: no bytes of its own, but files
       url: hf://lab/corpus/data/*.parquet
       pinned_url: …
@@ -87,6 +88,7 @@ class Entry:
     modified: str | None = None
     vouched_by: str = ""
     pieces: Pieces | None = None
+    torrent: bytes = b""
     files: tuple[Entry, ...] = ()
 
     @property
@@ -183,6 +185,7 @@ def _block(key: str, entry: Entry, indent: str) -> Iterator[str]:
         ("vouched_by", entry.vouched_by),
         ("piece_size", entry.pieces.size_bytes if entry.pieces else None),
         ("pieces", base64.b64encode(entry.pieces.digests).decode() if entry.pieces else None),
+        ("torrent", base64.b64encode(entry.torrent).decode()),
     ):
         if value is None or value in ("", ()):
             continue

@@ -17,6 +17,7 @@ from conda_assets.spec.paths import read_path
 from conda_assets.spec.types import ListOf, Text, Type, Whole
 from conda_assets.spec.values import MAX_BYTES, UNSEEN, Wrong, read_hash, read_name, read_sha256, shown
 from conda_assets.spec.walk import Walk, gather, said
+from conda_assets.torrent import torrent_piece_bytes
 
 __all__ = ["read_lock"]
 
@@ -61,14 +62,18 @@ def _safe_path(text: str) -> str:
     return path
 
 
-def _pieces(text: str) -> bytes:
+def _pieces(text: str, digest_bytes: int = 32) -> bytes:
     try:
         digests = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Wrong("expected base64") from error
-    if not digests or len(digests) % 32:
-        raise Wrong(f"expected 32 bytes a piece, got {len(digests)} bytes")
+    if not digests or len(digests) % digest_bytes:
+        raise Wrong(f"expected {digest_bytes} bytes a piece, got {len(digests)} bytes")
     return digests
+
+
+def _torrent(text: str) -> bytes:
+    return _pieces(text, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ _FACTS = {
     "vouched_by": _Key(_text("text", _line), "vouched_by"),
     "piece_size": _Key(Whole(MAX_BYTES), "piece_size"),
     "pieces": _Key(_text("base64", _pieces), "pieces"),
+    "torrent": _Key(_text("base64", _torrent), "torrent"),
 }
 _ENTRY: dict[str, _Key] = {
     "name": _Key(_text("a name", read_name), "name"),
@@ -207,6 +213,10 @@ def _contradictions(entry: Entry, has_pieces: bool) -> list[tuple[str, str]]:
         found.append(("sha256", "neither `sha256` nor `hash`"))
     if entry.other is not None and entry.other.algorithm == "sha256":
         found.append(("hash", "a sha256, which has a key of its own"))
+    if entry.torrent:
+        count = -(-(entry.size_bytes or 0) // torrent_piece_bytes(entry.size_bytes or 0))
+        if entry.sha256 is None or len(entry.torrent) // 20 != count:
+            found.append(("torrent", f"`torrent` wants `sha256` and `size` beside it, and the sha1 of {count} pieces"))
     if has_pieces:
         pieces, size = entry.pieces, entry.size_bytes
         if pieces is None or size is None or not pieces.size_bytes:

@@ -30,7 +30,7 @@ class Job:
     `etag`: strong one to pin the file with, or None. `modified`: Last-Modified as sent, the pin where there is no ETag.
     `piece_bytes`: several `urls` do not mix within such a piece, as far as the transport can see to it; 0 where that is all one.
     `most_requests`: how many the server likes to get for the whole file, None where that does not matter.
-    `swarm`: whom to ask in place of `urls`, which are then only shown.
+    `swarm`: whom to ask in place of `urls`, which are then only shown; or beside them, where it has a tracker of ours.
     `checked`: the caller compares the result with a digest, so bytes may be kept on circumstantial evidence after a kill.
     """
 
@@ -47,6 +47,11 @@ class Job:
     most_requests: int | None = None
     checked: bool = False
     swarm: Swarm | None = None
+
+    @property
+    def in_swarm_alone(self) -> bool:
+        """No server has it."""
+        return self.swarm is not None and not self.swarm.tracker
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from conda_assets.errors import (
     AccessDenied,
@@ -187,15 +189,22 @@ class Aria2:
             raise of_disk(job, error) from error
         return live, call
 
-    def _prepare_swarm(self, job: Job) -> tuple[Live, Call]:
+    def _prepare_swarm(self, job: Job) -> Tiding | tuple[Live, Call]:
         if not self._has("BitTorrent"):
+            if not job.in_swarm_alone:
+                return self._prepare(replace(job, swarm=None))
             raise NoSource(job.id, f"{self.name} was built without BitTorrent", "`conda install -c conda-forge aria2` brings one")
         try:
             job.into.parent.stat()
-            call = bittorrent.first_order(job, self._network, orders.proxy_options((), self._network, direct=[]))
+            live = Live(job, "", Partial(job.into), 0, plain=True, routes=self._routes(job))
+            urls = () if job.in_swarm_alone else live.urls
+            asked = (*urls, job.swarm.tracker) if job.swarm and urls else ()
+            direct = [urlsplit(route.url).hostname or "" for route in live.routes.values()]
+            call = bittorrent.first_order(job, self._network, orders.proxy_options(asked, self._network, direct=direct), urls)
         except OSError as error:
             raise of_disk(job, error) from error
-        return Live(job, "", Partial(job.into), 0, plain=True, metadata=call.method == "addUri"), call
+        live.metadata = call.method == "addUri"
+        return live, call
 
     def _swarm_ended(self, live: Live) -> Tiding | None:
         """Go on with the file when its torrent has come; None when the file is in its place."""

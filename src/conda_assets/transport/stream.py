@@ -161,8 +161,8 @@ class Stream:
 
     def _from(self, url: str, partial: Partial, descriptor: int) -> None:
         scheme = urlsplit(url).scheme.lower()
-        if self.job.swarm or (scheme not in ("http", "https") and url not in self.job.fresh):
-            what = "a torrent" if self.job.swarm else f"`{scheme}:`"
+        if self.job.in_swarm_alone or (scheme not in ("http", "https") and url not in self.job.fresh):
+            what = "a torrent" if self.job.in_swarm_alone else f"`{scheme}:`"
             raise NoSource(self.job.id, f"{what} needs aria2c, and there is none", "`conda install -c conda-forge aria2`")
         lead = Lead(self.job.fresh.get(url, lambda: Fresh(url)))
         while True:

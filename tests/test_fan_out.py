@@ -1,0 +1,206 @@
+"""One file for many machines: its torrent in the lock, a swarm beside the origin, and what that costs the origin."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conda_assets.spec.lockread import read_lock
+from conda_assets.torrent import make_torrent, read_torrent, torrent_piece_bytes
+from engines import ARIA2CS
+from lab import Lab, Said
+from netlab import machines
+from server import Virtual
+from swarm import free_port
+
+ORIGIN = str(Path(__file__).with_name("origin.py"))
+BODY = Virtual(6_000_000, seed=9).read(0, 6_000_000)
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+@dataclass
+class Origin:
+    """A running origin and tracker."""
+
+    base: str
+
+    def sent_bytes(self) -> int:
+        return int(self.ask("/sent"))
+
+    def ask(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.base + path) as answer:
+            return bytes(answer.read())
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[Origin]:
+    with subprocess.Popen([sys.executable, ORIGIN, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield Origin(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Iterator[Origin]:
+    (tmp_path / "w.bin").write_bytes(BODY)
+    with serving(tmp_path / "w.bin") as made:
+        yield made
+
+
+@pytest.fixture
+def lab(tmp_path: Path, origin: Origin) -> Lab:
+    """A lock with a torrent; the store has the file."""
+    made = Lab(tmp_path / "lab")
+    made.write([{"name": "w", "url": f"{origin.base}/w.bin"}])
+    said = made.call("lock", "--torrents")
+    assert said.status == 0, said.err
+    return made
+
+
+def locked(lab: Lab) -> bytes:
+    return read_lock((lab.folder / "environment.assets.lock").read_text(), "lock").entries["w"].torrent
+
+
+def fetch(lab: Lab, store: Path, *words: str) -> Said:
+    said = lab.run("fetch", "--json", *words, environ={"CONDA_ASSETS_STORE": str(store)})
+    assert said.status == 0, said.err
+    assert said.rows()["w"]["sha256"] == SHA256
+    assert (store / "sha256" / SHA256[:2] / SHA256).read_bytes() == BODY
+    return said
+
+
+def test_a_torrent_is_the_same_for_the_same_bytes(lab: Lab) -> None:
+    length = torrent_piece_bytes(len(BODY))
+    pieces = [hashlib.sha1(BODY[at : at + length]).digest() for at in range(0, len(BODY), length)]
+    assert locked(lab) == b"".join(pieces)
+    torrent = read_torrent(make_torrent(SHA256, len(BODY), locked(lab)))
+    assert [(each.path, each.size_bytes) for each in torrent.files] == [(SHA256, len(BODY))]
+    before = (lab.folder / "environment.assets.lock").read_bytes()
+    for words in ((), ("--update-all",), ("--torrents",), ("--update", "w")):
+        assert lab.call("lock", *words).status == 0
+        assert (lab.folder / "environment.assets.lock").read_bytes() == before
+    assert lab.call("lock", "--check").status == 0
+
+
+def test_a_torrent_wants_the_bytes_in_the_store(tmp_path: Path, origin: Origin) -> None:
+    lab = Lab(tmp_path / "lab")
+    lab.write([{"name": "w", "url": f"{origin.base}/w.bin", "sha256": SHA256}])
+    said = lab.call("lock", "--torrents")
+    assert (said.status, locked(lab)) == (0, b"")
+    assert "w: no torrent, since its bytes are not in the store; run `conda assets fetch`" in said.err
+    lab.call("fetch")
+    assert lab.call("lock", "--torrents").status == 0
+    assert len(locked(lab)) == 20 * -(-len(BODY) // torrent_piece_bytes(len(BODY)))
+
+
+@pytest.mark.parametrize(("size_bytes", "length"), [(1, 1 << 18), (200 << 20, 1 << 18), (40 << 30, 32 << 20)])
+def test_pieces_are_few_and_small(size_bytes: int, length: int) -> None:
+    assert torrent_piece_bytes(size_bytes) == length
+    assert -(-size_bytes // length) <= 2048
+
+
+def test_a_lock_with_pieces_of_another_file_is_refused(lab: Lab) -> None:
+    path = lab.folder / "environment.assets.lock"
+    path.write_text(path.read_text().replace(f"size: {len(BODY)}", "size: 9000000"))
+    said = lab.call("fetch")
+    assert said.status == 2
+    assert "`torrent` wants `sha256` and `size` beside it, and the sha1 of 35 pieces" in said.err
+
+
+@pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
+def test_what_one_machine_has_it_gives_to_the_next_one(lab: Lab, origin: Origin, tmp_path: Path) -> None:
+    announce = f"{origin.base}/announce"
+    giver = [sys.executable, "-m", "conda_assets", "fetch", "--progress", "plain", "--swarm", announce, "--seed-time", "60"]
+    before = origin.sent_bytes()
+    with subprocess.Popen(giver, cwd=lab.folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                if "giving 1 files to others" in line:
+                    break
+            # 12 s from the origin alone.
+            origin.ask("/slow?500000")
+            said = fetch(lab, tmp_path / "second", "--swarm", announce, "--seed-time", "0")
+        finally:
+            process.terminate()
+            process.stderr.read()
+    assert said.rows()["w"]["state"] == "fetched"
+    assert origin.sent_bytes() - before < len(BODY) / 2
+
+
+@pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
+def test_without_its_tracker_the_file_comes_from_the_origin(lab: Lab, tmp_path: Path) -> None:
+    fetch(lab, tmp_path / "second", "--swarm", f"http://127.0.0.1:{free_port()}/announce", "--seed-time", "0")
+    left = [path.name for path in (tmp_path / "second").rglob("*") if path.name.endswith((".bt", ".aria2", ".torrent"))]
+    assert left == []
+
+
+def test_without_aria2c_the_file_comes_from_the_origin(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_PLUGINS_ASSETS_ARIA2C", "none")
+    fetch(lab, tmp_path / "second", "--swarm", "http://127.0.0.1:1/announce")
+
+
+def test_a_tracker_has_a_url(lab: Lab) -> None:
+    said = lab.call("fetch", "--swarm", "tracker.example")
+    assert said.status == 2
+    assert "expected the announce URL of a tracker" in said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "mebibytes", "rate"), [(8, 50, "50mbit")])
+def test_many_machines_cost_the_uplink_little_more_than_one(tmp_path: Path, count: int, mebibytes: int, rate: str) -> None:
+    """Links of 50 Mbit/s in each direction, the origin's too; the last machine ends within twice the time of one alone."""
+    if not ARIA2CS:
+        pytest.skip("no usable aria2c")
+    body = os.urandom(mebibytes << 20)
+    (tmp_path / "w.bin").write_bytes(body)
+    sha256 = hashlib.sha256(body).hexdigest()
+    with ExitStack() as stack:
+        first, *others = stack.enter_context(machines(count + 1, rate))
+        process = first.start([sys.executable, ORIGIN, str(tmp_path / "w.bin")], stdout=subprocess.PIPE)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        base = f"http://{first.address}:{int(process.stdout.readline())}"
+        lab = Lab(tmp_path / "lab")
+        lab.write([{"name": "w", "url": f"{base}/w.bin", "sha256": sha256}])
+        words = [sys.executable, "-m", "conda_assets", "fetch", "-q"]
+
+        def run(number: int, store: str, *more: str) -> subprocess.Popen[str]:
+            environ = {**os.environ, "CONDA_ASSETS_STORE": str(tmp_path / store)}
+            return others[number].start([*words, *more], cwd=lab.folder, env=environ)
+
+        since = time.monotonic()
+        assert run(0, "alone").wait() == 0
+        alone_s = time.monotonic() - since
+        os.environ["CONDA_ASSETS_STORE"] = str(tmp_path / "alone")
+        lab_said = others[0].start([*words[:-2], "lock", "--torrents"], cwd=lab.folder)
+        assert lab_said.wait() == 0
+        since = time.monotonic()
+        swarm = ["--swarm", f"{base}/announce", "--seed-time", "10"]
+        fetching = [run(number, f"store{number}", *swarm) for number in range(count)]
+        ends: dict[int, float] = {}
+        while len(ends) < count and time.monotonic() - since < 8 * alone_s:
+            for number in range(count):
+                if number not in ends and (tmp_path / f"store{number}" / "sha256" / sha256[:2] / sha256).exists():
+                    ends[number] = time.monotonic() - since
+            time.sleep(0.05)
+        assert [each.wait() for each in fetching] == [0] * count
+        asked = f"import urllib.request; print(urllib.request.urlopen('{base}/sent').read().decode())"
+        sent = int(others[0].start([sys.executable, "-c", asked], stdout=subprocess.PIPE).communicate()[0])
+    copies = sent / len(body) - 1
+    print(f"alone {alone_s:.1f} s, {count} machines {max(ends.values()):.1f} s, {copies:.2f} copies from the origin")
+    assert max(ends.values()) <= 2 * alone_s
+    assert copies <= count / 2
