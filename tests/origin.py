@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import sys
@@ -61,6 +62,10 @@ class Answer(BaseHTTPRequestHandler):
         if asked:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
         self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self._send(body, first, last)
+
+    def _send(self, body: bytes, first: int, last: int) -> None:
         for at in range(first, last + 1, 1 << 16):
             part = body[at : min(at + (1 << 16), last + 1)]
             self.wfile.write(part)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import fan_out
 from conda_assets.spec.lockread import read_lock
 from conda_assets.torrent import make_torrent, read_torrent, torrent_piece_bytes
 from engines import ARIA2CS
@@ -158,10 +159,18 @@ def test_a_tracker_has_a_url(lab: Lab) -> None:
     assert "expected the announce URL of a tracker" in said.err
 
 
+def test_the_table_of_the_docs_is_what_the_arithmetic_gives() -> None:
+    docs = (Path(__file__).parent.parent / "docs" / "fan-out.md").read_text(encoding="utf-8")
+    assert docs.split("<!-- table -->\n")[1].split("\n<!-- end -->")[0] == fan_out.table()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "mebibytes", "rate"), [(8, 50, "50mbit")])
+@pytest.mark.parametrize(("count", "mebibytes", "rate"), [(8, 50, "20mbit")])
 def test_many_machines_cost_the_uplink_little_more_than_one(tmp_path: Path, count: int, mebibytes: int, rate: str) -> None:
-    """Links of 50 Mbit/s in each direction, the origin's too; the last machine ends within twice the time of one alone."""
+    """Links limited in each direction, the origin's too; the last machine ends within twice the time of one alone.
+
+    Slow links, because starting eight programs at once takes this machine seconds.
+    """
     if not ARIA2CS:
         pytest.skip("no usable aria2c")
     body = os.urandom(mebibytes << 20)
@@ -170,7 +179,7 @@ def test_many_machines_cost_the_uplink_little_more_than_one(tmp_path: Path, coun
     with ExitStack() as stack:
         first, *others = stack.enter_context(machines(count + 1, rate))
         process = first.start([sys.executable, ORIGIN, str(tmp_path / "w.bin")], stdout=subprocess.PIPE)
-        stack.callback(process.wait)
+        stack.enter_context(process)
         stack.callback(process.kill)
         assert process.stdout is not None
         base = f"http://{first.address}:{int(process.stdout.readline())}"
@@ -203,4 +212,4 @@ def test_many_machines_cost_the_uplink_little_more_than_one(tmp_path: Path, coun
     copies = sent / len(body) - 1
     print(f"alone {alone_s:.1f} s, {count} machines {max(ends.values()):.1f} s, {copies:.2f} copies from the origin")
     assert max(ends.values()) <= 2 * alone_s
-    assert copies <= count / 2
+    assert copies <= count / 3

@@ -91,7 +91,7 @@ class Network:
 class Sharing:
     """How machines give each other what they have. `tracker`: announce URL; `seed_s`: how long to give once all is here."""
 
-    tracker: str
+    tracker: str = field(repr=False)
     upload_bytes_per_s: int | None = None
     seed_s: float = 60.0
 
