@@ -2,6 +2,8 @@
 
 /w.bin      the file
 /announce   the tracker: gives everybody the others who have announced themselves (BEP 3, BEP 23)
+/other      from now on the file has other bytes, as many as before
+/closed     from now on the file is for who knows the password
 /sent       how many bytes of the file have been sent
 """
 
@@ -27,6 +29,7 @@ class Origin(ThreadingHTTPServer):
         self.body = path.read_bytes()
         self.peers: dict[tuple[str, int], None] = {}
         self.sent_bytes = self.bytes_per_s = 0
+        self.closed = False
         self.lock = threading.Lock()
 
 
@@ -43,6 +46,14 @@ class Answer(BaseHTTPRequestHandler):
             self._say(200, self._announced())
         elif path == "/sent":
             self._say(200, str(self.server.sent_bytes).encode())
+        elif path == "/other":
+            self.server.body = bytes(len(self.server.body))
+            self._say(200, b"")
+        elif path == "/closed":
+            self.server.closed = True
+            self._say(200, b"")
+        elif self.server.closed and self.headers.get("Authorization") != "Bearer secret":
+            self._say(401, b"")
         elif path == "/slow":
             self.server.bytes_per_s = int(urlsplit(self.path).query)
             self._say(200, b"")

@@ -148,6 +148,25 @@ def test_without_its_tracker_the_file_comes_from_the_origin(lab: Lab, tmp_path: 
     assert left == []
 
 
+@pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
+def test_a_swarm_asks_a_closed_origin_with_its_credentials(lab: Lab, origin: Origin, tmp_path: Path) -> None:
+    lab.write([{"name": "w", "url": f"{origin.base}/w.bin", "headers": {"Authorization": "Bearer ${TOKEN}"}}])
+    origin.ask("/closed")
+    words = ("fetch", "--json", "--swarm", f"{origin.base}/announce", "--seed-time", "0")
+    store = str(tmp_path / "second")
+    said = lab.run(*words, environ={"CONDA_ASSETS_STORE": store, "TOKEN": "secret"})
+    assert (said.status, said.rows()["w"]["state"]) == (0, "fetched"), said.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
+def test_an_origin_with_other_bytes_is_found_out_in_a_swarm_too(lab: Lab, origin: Origin, tmp_path: Path) -> None:
+    origin.ask("/other")
+    words = ("fetch", "--json", "--swarm", f"{origin.base}/announce", "--seed-time", "0")
+    said = lab.run(*words, environ={"CONDA_ASSETS_STORE": str(tmp_path / "second")})
+    assert (said.status, said.rows()["w"]["state"]) == (4, "failed"), said.err
+
+
 def test_without_aria2c_the_file_comes_from_the_origin(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONDA_PLUGINS_ASSETS_ARIA2C", "none")
     fetch(lab, tmp_path / "second", "--swarm", "http://127.0.0.1:1/announce")
