@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING
 
 from conda_assets.api.sync import want_key
 from conda_assets.errors import AssetsError, NotAllowed, OutOfTurn, OverQuota
-from conda_assets.events import Event, Noted, Progressed, Retrying, Started, Waiting
 from conda_assets.fetch import Arrival, Limits, Want, fetch
 from conda_assets.model import Asset, Locked, Stored, shown_size
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.board import Board
 from conda_assets.serve.carrier import Attended, Carrier, Halt, Halted
+from conda_assets.serve.hearing import Hearing
 from conda_assets.serve.jobs import ENDED, Job, JobState, Need, new_job
 from conda_assets.serve.pace import Pace
-from conda_assets.serve.pieces import picture
 
 if TYPE_CHECKING:
     from conda_assets.store import Store
@@ -34,8 +33,6 @@ __all__ = ["Queue", "Wanted"]
 
 _LOG = logging.getLogger("conda_assets.serve")
 _LOOK_S = 1.0
-# A job changes its look at most so often.
-_SHOWN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +297,7 @@ class Queue:
                 transport=lambda: self._carrier.share(halt),
                 probe=self._probe,
                 limits=self._limits,
-                watch=_Watch(self, job),
+                watch=Hearing(job, self.board, self._carrier, self._quota),
             )
             with closing(run):  # type: ignore[type-var]
                 arrived = next(iter(run))
@@ -334,46 +331,6 @@ class Queue:
         if job.state is JobState.DONE:
             self._arrived()
 
-    def watched(self, job: Job, event: Event) -> None:
-        """Take in what a job's run tells.
-
-        Raises:
-            OverQuota: the file turns out to be larger than its person may ask for.
-        """
-        if isinstance(event, Started):
-            with self.board.lock:
-                job.size_bytes, job.done_bytes, job.source, job.note = event.size_bytes, event.done_bytes, event.source, ""
-                self.board.save(job)
-            quota = self._quota(job.user_id or 0)
-            if quota is not None and job.asked_bytes is None and self.board.used_bytes(job.user_id or 0) > quota:
-                raise OverQuota(f"{job.name} has {shown_size(job.weight_bytes)}, more than is left of the quota")
-        elif isinstance(event, Progressed):
-            heard = self._carrier.heard(job.key)
-            with self.board.lock:
-                job.done_bytes, job.size_bytes = event.done_bytes, event.size_bytes
-                job.bytes_per_s, job.connections, job.verified_bytes = event.bytes_per_s, event.connections, event.verified_bytes
-                job.pieces = picture(heard[0], event.size_bytes) if heard else job.pieces
-                self.board.touch(job)
-        elif isinstance(event, (Retrying, Waiting, Noted)):
-            with self.board.lock:
-                job.note = _clause(event)
-                self.board.touch(job)
-
-
-class _Watch:
-    """Listens to one run; progress is passed on a few times a second."""
-
-    def __init__(self, queue: Queue, job: Job) -> None:
-        self._queue, self._job, self._shown_at = queue, job, 0.0
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Progressed):
-            now = time.monotonic()
-            if now - self._shown_at < _SHOWN_S:
-                return
-            self._shown_at = now
-        self._queue.watched(self._job, event)
-
 
 def _ended(job: Job, stored: Stored) -> None:
     job.state, job.sha256, job.ended_at, job.error = JobState.DONE, stored.sha256, time.time(), None
@@ -384,11 +341,3 @@ def _ended(job: Job, stored: Stored) -> None:
 def _check_mine(job: Job, person: Person) -> None:
     if not person.may("admin") and job.user_id != person.id:
         raise NotAllowed(f"{job.name} was asked for by somebody else", "ask them, or an administrator")
-
-
-def _clause(event: Retrying | Waiting | Noted) -> str:
-    if isinstance(event, Retrying):
-        return f"try {event.attempt} failed ({event.because}), another one in {event.after_s:.0f} s"
-    if isinstance(event, Waiting):
-        return f"waits for {event.holder}, which fetches the same file"
-    return event.text
