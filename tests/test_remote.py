@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -30,7 +31,7 @@ from conda_assets.remote.leases import put_lease
 from conda_assets.remote.sweeping import survey, sweep
 from conda_assets.settings import load
 from conda_assets.store import open_stores
-from engines import MIB
+from engines import ARIA2CS, MIB
 from lab import Lab
 from publisher_s3 import refused
 from server import Server, Virtual
@@ -278,6 +279,9 @@ def test_an_endpoint_that_is_down_and_missing_credentials_are_told(tmp_path: Pat
         monkeypatch.delenv(name)
     with pytest.raises(RemoteFailed, match="no credentials are found to write with"), Bucket(remote, network) as bucket:
         bucket.is_marked()
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    with pytest.raises(RemoteFailed, match="the AWS profile that is asked for is not there"):
+        Bucket(remote, network)
 
 
 def test_nothing_is_pushed_without_a_remote_store_or_the_bytes(
@@ -358,9 +362,16 @@ def test_a_large_file_goes_in_parts_and_a_killed_push_goes_on(
     # Another machine reads it, when the origin is gone, by ranges.
     server.close()
     forget_store(lab, monkeypatch, "other")
+    lines: list[str] = []
+    listener = logging.Handler()
+    monkeypatch.setattr(listener, "emit", lambda record: lines.append(record.getMessage()))
+    logging.getLogger("werkzeug").addHandler(listener)
     (row,) = lab.sync("elsewhere").outcomes
+    logging.getLogger("werkzeug").removeHandler(listener)
     assert (row.state, row.bytes_fetched) == (State.FETCHED, large.size), row.because
     assert str(row.source).startswith(shelf.endpoint)
+    ranges = [line for line in lines if "GET /lab-assets/" in line and " 206 " in line and "X-Amz-Signature" in line]
+    assert len(ranges) >= 8 or not ARIA2CS, "signed ranges over many connections"
 
 
 def test_a_store_that_breaks_down_in_the_middle_leaves_the_rest_to_the_origin(

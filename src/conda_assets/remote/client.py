@@ -110,7 +110,8 @@ class Bucket:
             yield
         except ClientError as error:
             raise self._refusal(error, what) from error
-        except (BotoCoreError, ValueError) as error:
+        except (BotoCoreError, ValueError, OSError) as error:
+            # OSError: the file of certificate authorities is not there.
             raise self._silence(error) from error
 
     def call(self, operation: str, what: str, **given: Any) -> dict[str, Any]:
