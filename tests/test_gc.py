@@ -270,6 +270,28 @@ def test_a_sync_that_was_killed_before_its_receipt_is_known(server: Server, lab:
     assert len(lab.call("gc", "--json").json["removed"]) == 1  # type: ignore[arg-type]
 
 
+def test_a_link_that_a_killed_sync_left_is_in_use_while_it_is_there(
+    server: Server, lab: Lab, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receipt was never written, and later syncs are of other files."""
+    symlinks_only(monkeypatch)
+    lab.write([entry(server)])
+    lab.sync()
+    (root,) = read_roots(tree)[0]
+    assert root.file
+    root.file.write_text(root.file.read_text().replace('"settled": true', '"settled": false'))
+    receipt_path(lab.prefix()).unlink()
+    lab.write([{"name": "other", "url": server.url("/o.bin")}])
+    for _ in range(2):
+        lab.sync()
+        assert lab.call("gc", "--json").json["removed"] == []
+        assert lab.placed("weights").read_bytes() == BODY
+    lab.placed("weights").unlink()
+    lab.sync()
+    lab.call("gc", "-y")
+    assert stored_in(tree) == {OTHER_SHA}
+
+
 def test_max_size_takes_the_longest_unused_until_it_fits(lab: Lab, tree: Tree) -> None:
     lab.write([])
     bodies = [bytes([number]) * 1000 for number in range(5)]

@@ -44,7 +44,7 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         _HIDDEN,
     ),
 )
-_SECRET_VARIABLE = re.compile(r"(?i)token|secret|passw|passwd|credential|api_?key|access_?key|private_?key|_auth\b|_pat\b")
+_SECRET_VARIABLE = re.compile(r"(?i)token|secret|passw|passwd|credential|apikey|accesskey|_key$|_auth$|_pat$|_sas$|cookie")
 # Shorter values are words: `1`, `true`, a port.
 _LEAST = 8
 
