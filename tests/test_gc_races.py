@@ -91,6 +91,7 @@ def race(what: dict[str, Any], *, processes: int, collectors: int = 1, starting:
         (room / "stop").touch()
         said += [process.communicate(timeout=120) for process in collecting]
     assert [error for _, error in said if error] == []
+    assert {process.returncode for process in (*syncing, *collecting)} == {0}
     told = [json.loads(out) for out, _ in said]
     assert [error for each in told for error in each["errors"]] == []
     return told
