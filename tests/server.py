@@ -218,7 +218,10 @@ class _Gone(Exception):
 
 
 class Server:
-    """See the module. `latency`: seconds before each answer, and once more for a new connection (stands for the handshake)."""
+    """See the module. `host`: a loopback address.
+
+    `latency`: seconds before each answer, and once more for a new connection (stands for the handshake).
+    """
 
     def __init__(
         self,
@@ -230,7 +233,9 @@ class Server:
         tls: ssl.SSLContext | None = None,
         port: int = 0,
         send_buffer: int | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
+        self._host = host
         self.rate, self.latency, self._folder, self._tls = rate, latency, folder, tls
         self._link = _Pace(link)
         self._entries: dict[str, _Entry] = {}
@@ -240,7 +245,8 @@ class Server:
         self._closing = threading.Event()
         self._connections: dict[socket.socket, threading.Thread] = {}
         self.accepted = 0
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=1024)
         # Throttled: keep little in the kernel, so that `sent` is close to what the client has seen.
         if buffer := send_buffer or (1 << 18 if rate or link else None):
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
@@ -254,8 +260,9 @@ class Server:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def url(self, path: str = "", host: str = "127.0.0.1") -> str:
+    def url(self, path: str = "", host: str = "") -> str:
         """The address of a path; `host="localhost"` is another host to a client that compares names."""
+        host = host or (f"[{self._host}]" if ":" in self._host else self._host)
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
 
     def add(

@@ -10,11 +10,13 @@ import hashlib
 import os
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -37,7 +39,7 @@ from conda_assets.model import Outcome, Report, Target
 from conda_assets.settings import load
 from engines import engines
 from hostile import Talk, head, tag
-from server import Server
+from server import Request, Server
 
 BODY = random.Random(11).randbytes(1_300_000)
 OTHER = random.Random(12).randbytes(1_300_000)
@@ -325,6 +327,76 @@ def test_two_versions_are_never_one_file(tmp_path: Path, engine: object, marks: 
         report = run_sync(tmp_path, engine, [{"name": "w", "url": url}])
         assert report.failures == ()
         assert (tmp_path / "env/share/assets/w").read_bytes() in (first, second)
+
+
+LEADS = {
+    "relative": "target.bin",
+    "absolute path": "/a/target.bin",
+    "up and down": "../a/b/../target.bin",
+    "other scheme's host": "//127.0.0.1:{port}/a/target.bin",
+    "fragment": "http://127.0.0.1:{port}/a/target.bin#part",
+    "user": "http://somebody:secret@127.0.0.1:{port}/a/target.bin",
+    "query": "target.bin?x=1&y=%26%20+",
+    "another host": "http://localhost:{port}/a/target.bin",
+    "cookie": "guarded.bin",
+}
+
+
+@pytest.mark.parametrize("engine", engines())
+def test_redirects_of_every_form_are_followed(tmp_path: Path, engine: object) -> None:
+    def guarded(connection: object, request: Request) -> bool:
+        if "taste=sweet" in request.headers.get("cookie", ""):
+            return hostile.honest(BODY, tag(BODY))(connection, request)  # type: ignore[arg-type]
+        return hostile.raw(head("403 Forbidden", "Content-Length: 0"))(connection, request)  # type: ignore[arg-type]
+
+    with Server() as server:
+        server.add("/a/target.bin", BODY)
+        server.speak("/a/guarded.bin", guarded)
+        assets = []
+        for number, to in enumerate(LEADS.values()):
+            lines = (f"Location: {to.format(port=server.port)}", "Set-Cookie: taste=sweet; Path=/a", "Content-Length: 0")
+            url = server.speak(f"/a/{number}", hostile.raw(head("302 Found", *lines)))
+            assets.append({"name": f"r{number}", "url": url})
+        report = run_sync(tmp_path, engine, assets)
+        assert [row.error for row in report.outcomes] == [None] * len(LEADS)
+        assert all((tmp_path / f"env/share/assets/r{number}").read_bytes() == BODY for number in range(len(LEADS)))
+
+
+PATHS = ["/a%20b/ä€日本.bin", "/%C3%A4%2Fb.bin", "/" + "d" * 4000, "/x.bin;v=1", "/a+b'(c)[1].bin", "/a//b/./c.bin", "/%252e.bin"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("engine", engines())
+def test_addresses_of_every_form_are_asked(tmp_path: Path, engine: object, host: str) -> None:
+    if host == "::1" and not has_ipv6():
+        pytest.skip("no IPv6 on this machine's loopback")
+    with Server(host=host) as server:
+        assets = []
+        for number, path in enumerate(PATHS):
+            server.add(quote(path, safe="/%;=+'()[].:"), BODY)
+            server.add(quote(path.replace("/./", "/"), safe="/%;=+'()."), BODY)
+            assets.append({"name": f"r{number}", "url": server.url(path)})
+        report = run_sync(tmp_path, engine, assets)
+        assert [row.error for row in report.outcomes] == [None] * len(PATHS)
+        assert all((tmp_path / f"env/share/assets/r{number}").read_bytes() == BODY for number in range(len(PATHS)))
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("engine", engines())
+def test_a_file_that_is_to_be_empty_may_be(tmp_path: Path, engine: object) -> None:
+    with Server() as server:
+        empty = {"url": server.add("/e.bin", b""), "size": 0}
+        hashed = {"url": server.add("/h.bin", b"", no_ranges=True), "sha256": hashlib.sha256().hexdigest()}
+        report = run_sync(tmp_path, engine, [{"name": "e", **empty}, {"name": "h", **hashed}])
+        assert [row.error for row in report.outcomes] == [None, None]
+        assert (tmp_path / "env/share/assets/e").read_bytes() == b""
 
 
 @pytest.mark.parametrize("engine", engines())
