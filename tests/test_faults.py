@@ -313,6 +313,7 @@ def test_a_fault_ends_in_right_bytes_or_a_clear_error(told: dict[str, Told], nam
         said = outcome.error.message
         assert said.startswith(f"{asset}: ")
         assert "127.0.0.1" in said or "redirects" in said, said
+        assert outcome.error.hints or type(outcome.error) is AssetFailed, said
         assert "canary" not in said + str(outcome.error.to_json())
 
 

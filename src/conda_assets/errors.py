@@ -380,6 +380,10 @@ class UpstreamChanged(AssetFailed):
     code: ClassVar[str] = "upstream_changed"
     retryable: ClassVar[bool] = True
 
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("run the same command again when the publisher has done with it", "resume"),)
+
 
 @dataclass(eq=False)
 class UpstreamReplaced(AssetFailed):
@@ -442,6 +446,10 @@ class InsecureRedirect(AssetFailed):
     """A redirect from https to http, to another scheme, or in a loop."""
 
     code: ClassVar[str] = "redirect"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"open `url:` of `{self.asset}` in a browser: where it ends may be what to write there", "url"),)
 
 
 @dataclass(eq=False)
@@ -523,6 +531,10 @@ class DiskRefused(AssetFailed):
     """The operating system refuses to write there: permission, read-only, name too long."""
 
     code: ClassVar[str] = "disk_refused"
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint("look at the owner and the mode of that folder, then run the same command again", "disk"),)
 
 
 @dataclass(eq=False)

@@ -149,6 +149,8 @@ def told_apart(error: Exception) -> tuple[str, str]:
     """(`tls`, `network` or `url`; a clause without addresses, for people)."""
     if isinstance(error, requests.exceptions.SSLError) or _inside(error, urllib3.exceptions.SSLError) is not None:
         return "tls", ""
+    if isinstance(error, requests.exceptions.InvalidHeader) and "Content-Length" in str(error):
+        return "network", "announces two lengths that differ"
     if isinstance(error, _INVALID):
         return "url", "the URL or a header is not valid"
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException) and error.filename:
