@@ -184,7 +184,7 @@ def test_the_table_of_the_docs_is_what_the_arithmetic_gives() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "mebibytes", "rate"), [(8, 50, "20mbit")])
+@pytest.mark.parametrize(("count", "mebibytes", "rate"), [(8, 50, "20mbit"), (8, 200, "100mbit")])
 def test_many_machines_cost_the_uplink_little_more_than_one(tmp_path: Path, count: int, mebibytes: int, rate: str) -> None:
     """Links limited in each direction, the origin's too; the last machine ends within twice the time of one alone.
 
