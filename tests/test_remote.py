@@ -645,3 +645,19 @@ def test_info_shows_the_remote_stores(shelf: Shelf, tmp_path: Path) -> None:
     assert settings["remotes"] == {"value": [shelf.url], "origin": "$CONDA_ASSETS_STORE"}
     assert SECRET not in said.out + said.err
     assert f"s3://lab-assets/{shelf.prefix}" in lab.call("config").out
+
+
+def test_a_member_who_may_only_read_is_told_once(
+    shelf: Shelf, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(bucket: Bucket, *unused: object) -> None:
+        raise RemoteFailed(bucket.shown, "may not be written with these credentials", refused=True)
+
+    monkeypatch.setattr("conda_assets.remote.leases.put_lease", refuse)
+    lab = Lab(tmp_path)
+    lab.write([{"name": "w", "url": server.add("/w.bin", BODY), "sha256": SHA256}])
+    said = []
+    for _ in range(2):
+        assert lab.sync().failures == ()
+        said += notes(lab)
+    assert said == [f"the store s3://lab-assets/{shelf.prefix}: may not be written with these credentials"]
