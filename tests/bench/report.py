@@ -34,12 +34,14 @@ def document(runs: Sequence[Run], profiles: Sequence[Profile], *, machine: Mappi
         "schema": 1,
         "machine": dict(machine),
         **more,
-        "profiles": [_profile(profile, [run for run in runs if run.profile == profile.name]) for profile in profiles],
+        "profiles": [
+            _profile(each, [run for run in runs if run.profile == each.name], quick=bool(more.get("quick"))) for each in profiles
+        ],
         "runs": [asdict(run) for run in runs],
     }
 
 
-def _profile(profile: Profile, runs: Sequence[Run]) -> Document:
+def _profile(profile: Profile, runs: Sequence[Run], *, quick: bool) -> Document:
     ours = {run.round: run for run in runs if run.peer == OURS and not run.error}
     peers = []
     for peer in PEERS:
@@ -61,7 +63,7 @@ def _profile(profile: Profile, runs: Sequence[Run]) -> Document:
     bars = [_bar(bar.peer, bar.most, peers) for bar in profile.bars]
     return {
         "name": profile.name,
-        "title": profile.title,
+        "title": _title(profile, quick=quick),
         "kind": profile.kind,
         "axis": profile.axis,
         "at": len(profile.sizes) if profile.axis == "files" else sum(profile.sizes),
@@ -71,6 +73,13 @@ def _profile(profile: Profile, runs: Sequence[Run]) -> Document:
         "peers": peers,
         "bars": bars,
     }
+
+
+def _title(profile: Profile, *, quick: bool) -> str:
+    """What the profile is, and what it was where sizes were small."""
+    if not quick or profile.quick_sizes == profile.sizes:
+        return profile.title
+    return f"{profile.title} (here only {len(profile.quick_sizes):,} of {sum(profile.quick_sizes) / 1e6:,.0f} MB in all)"
 
 
 def _bar(name: str, most: float, peers: Sequence[Document]) -> Document:
