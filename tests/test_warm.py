@@ -98,7 +98,7 @@ def lab(tmp_path: Path) -> Lab:
         (["sync"], HEAVY),
         (["sync", "--dry-run"], HEAVY),
     ],
-    ids=" ".join,
+    ids=["path", "list", "list-json", "status", "sync", "dry-run"],
 )
 def test_nothing_to_do_imports_little_asks_nobody_and_reads_no_asset(lab: Lab, words: list[str], not_needed: set[str]) -> None:
     """The server is gone by now, so whoever asked it would fail as well."""
