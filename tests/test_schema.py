@@ -24,7 +24,7 @@ from test_spec_files import INVALID, VALID, notes
 SCHEMA = json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 FIELD_OF = {"digest": "hash", "size_bytes": "size"}
-NOT_IN_A_FILE = {"file", "line", "size_slack_bytes", "member", "written", "relock"}
+NOT_IN_A_FILE = {"file", "line", "size_slack_bytes", "member", "written", "relock", "pieces", "torrent"}
 
 
 def as_conda_reads(path: Path) -> object:
