@@ -60,6 +60,7 @@ class Item:
     tries: int = 0
     changes: int = 0
     whole: bool = False
+    denied: DigestMismatch | None = None
     best_bytes: int = 0
     paced_bytes: int = 0
     quiet_since: float = 0.0
@@ -237,6 +238,7 @@ class Item:
         if self.only and (self.from_empty or self.salved):
             self.refused.add(self.only)
         self.urls, self.alone, self.whole, self.salved = self._all()[:1], True, False, None
+        self.denied = None
         self.best_bytes = self.paced_bytes = 0
         self.quiet_since = 0.0
         return bool(self.urls)

@@ -359,6 +359,8 @@ class _Run:
         # A link that has ended is refused; the publisher, who is asked again, gives another one.
         worth = error.retryable or (ended and item.tries == 1) or (refused and not ended and not item.whole)
         if not worth or self._is_enough(item) or asked > _LONGEST_WAIT_S:
+            # aria2 compares with a `Digest` header by itself, and says no more than that the transfer broke off.
+            error = item.denied or error
             if isinstance(error, AssetFailed) and asked_url and item.without(asked_url):
                 self._watch(Noted(f"{_named(error, item.asset.name).message}; trying the next mirror", "warning"))
                 self._park(item, 0.0)
@@ -380,7 +382,8 @@ class _Run:
     def _is_enough(self, item: Item) -> bool:
         """It has been tried as often, or for as long, as makes sense."""
         quiet_s = time.monotonic() - item.quiet_since
-        return max(item.tries, item.changes) >= self._limits.tries or quiet_s > self._limits.patience_s
+        most = 2 if item.denied is not None else self._limits.tries
+        return max(item.tries, item.changes) >= most or quiet_s > self._limits.patience_s
 
     def _blame(self, item: Item, error: DigestMismatch, *, cheap: bool) -> Iterator[Arrival]:
         assert item.claim is not None
@@ -394,7 +397,7 @@ class _Run:
             item.claim.discard()
         if cheap and item.only and not item.whole and not piecewise:
             # A bit that fell over once, or a server that mistakes parts: the plainest question tells.
-            item.whole = True
+            item.whole, item.denied = True, error
             self._watch(Noted(f"{error.message}; trying once more, in one go", "warning"))
             self._park(item, 0.0)
         elif item.next_source():
