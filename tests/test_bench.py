@@ -15,6 +15,8 @@ from bench.peers import OURS, PEERS
 from bench.profiles import PROFILES, Bar, Profile
 from bench.report import document, markdown, write
 
+pytestmark = pytest.mark.slow
+
 NAMES = {profile.name for profile in PROFILES}
 
 

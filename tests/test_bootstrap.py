@@ -200,6 +200,7 @@ def test_a_script_of_a_package_that_fails_is_named(tmp_path: Path, settings: Set
 # ---- channels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

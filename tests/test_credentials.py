@@ -27,6 +27,8 @@ from engines import ARIA2CS, MIB
 from lab import Lab
 from server import Faults, Request, Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 CANARY = "CANARY-5e1d0c7a"
 HEADERS = {"Authorization": "Bearer ${TOKEN}", "X-Api-Key": "${TOKEN}"}
 

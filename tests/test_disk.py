@@ -24,6 +24,8 @@ from lab import Lab
 from mounts import MIB, exfat, tmpfs
 from server import Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 FILE = Virtual(16 * MIB, seed=4)
 
 

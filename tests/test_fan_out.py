@@ -24,6 +24,8 @@ from netlab import machines
 from server import Virtual
 from swarm import free_port
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = str(Path(__file__).with_name("origin.py"))
 BODY = Virtual(6_000_000, seed=9).read(0, 6_000_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -299,6 +299,7 @@ def fits(outcome: Outcome, expected: Kinds, path: Path, body: bytes) -> bool:
     return any(isinstance(kind, type) and isinstance(outcome.error, kind) for kind in kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hashed", [True, False], ids=["hash", "no hash"])
 @pytest.mark.parametrize("engine", engines())
 @pytest.mark.parametrize("name", ROWS)
@@ -317,6 +318,7 @@ def test_a_fault_ends_in_right_bytes_or_a_clear_error(told: dict[str, Told], nam
         assert "canary" not in said + str(outcome.error.to_json())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [3, 5])
 @pytest.mark.parametrize("marks", [True, False], ids=["marked", "unmarked"])
 @pytest.mark.parametrize("engine", engines())

@@ -26,6 +26,8 @@ from ftpserver import FtpServer
 from lab import Lab
 from server import Virtual
 
+pytestmark = pytest.mark.slow
+
 BODY = Virtual(6_000_000, seed=9).read(0, 6_000_000)
 SECRET = "canary-p@ss/word"
 LOGIN = "me:canary-p%40ss%2Fword@"

@@ -27,6 +27,8 @@ from conda_assets.store import Tree
 from server import Server
 from users import GROUP, open_folder, start_as
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["open_folder"]  # a fixture
 
 WORKER = Path(raceworker.__file__)

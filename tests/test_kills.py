@@ -145,6 +145,7 @@ def test_those_who_wait_take_over_from_one_that_is_killed(lab: Lab) -> None:
             assert status == -9 or (lab.prefix(f"env{number}") / "share/assets/big").read_bytes() == BIG.read(0, BIG.size)
 
 
+@pytest.mark.slow
 def test_a_polite_end_keeps_what_has_arrived_and_leaves_no_engine(lab: Lab) -> None:
     with Server(rate=1_500_000) as server:
         url = server.add("/big.bin", BIG)

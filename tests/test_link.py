@@ -626,6 +626,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [AUTO, COPY], ids=["auto", "copy"])
 @pytest.mark.parametrize("rounds", [8, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_kill_leaves_one_version_or_the_other(plain: Way, mode: LinkMode, rounds: int) -> None:

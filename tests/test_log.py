@@ -73,6 +73,7 @@ def log_file(clean_environ: Path) -> Path:
     return clean_environ / ".local" / "state" / "conda-assets" / "log" / "conda-assets.log"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @given(secret=SECRET, before=WORDS, after=WORDS)
 def test_no_secret_passes(place: str, secret: str, before: str, after: str) -> None:

@@ -13,6 +13,8 @@ from publisher_hf import COMMIT, Hub, _json, _of_folder
 from server import Faults, Server, Virtual
 from source_rules import World, make_world
 
+pytestmark = pytest.mark.slow
+
 BODY = b"the very bytes\n" * 1000
 OTHER = b"the evil bytes\n" * 1000
 LATER = "a" * 40

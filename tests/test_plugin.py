@@ -69,6 +69,7 @@ def test_a_project_asset_goes_beside_its_file(project: Project):
     assert (project.folder / "sub" / "data" / "a.bin").read_bytes() == project.body("a.bin")
 
 
+@pytest.mark.slow
 def test_the_lock_beside_the_file_holds(project: Project):
     """Bytes that are not the locked ones are refused, and a faulty lock stops before the solve."""
     project.write(project.asset("a.bin", pinned=False))
@@ -172,6 +173,7 @@ def test_env_update_brings_what_is_new(project: Project, how: str):
     assert not (project.root.prefix / "share" / "assets").exists()
 
 
+@pytest.mark.slow
 def test_env_update_with_nothing_to_install_still_syncs(project: Project):
     """No transaction, no package: the assets come all the same."""
     project.write(project.asset("a.bin"))
@@ -200,6 +202,7 @@ def test_creating_again_links_from_the_store(project: Project):
     assert project.placed("a.bin") == project.body("a.bin"), done.told
 
 
+@pytest.mark.slow
 def test_clone_rename_remove_and_export_know_nothing_of_it(project: Project):
     project.write(project.asset("a.bin"))
     assert project.conda("env", "create").status == 0

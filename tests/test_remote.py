@@ -36,6 +36,8 @@ from lab import Lab
 from publisher_s3 import refused
 from server import Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 KEY_ID, SECRET = "AKIDLAB", "canary-secret-81c5"
 BODY = Virtual(3 * MIB, seed=8).read(0, 3 * MIB)
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -18,6 +18,8 @@ from conda_assets.store import open_stores
 from lab import Lab
 from server import Faults, Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 BIG = Virtual((40 << 20) + 12345, seed=7)
 MIB = 1 << 20
 

@@ -32,6 +32,8 @@ from publisher_s3 import Bucket, refused
 from server import Request, Server, Virtual
 from source_rules import NETWORK, World, make_world
 
+pytestmark = pytest.mark.slow
+
 KEY_ID, SECRET = "AKIDLAB", "canary-secret-81c5"
 BODY = Virtual(3 * MIB).read(0, 3 * MIB)
 BIG = Virtual(9 * MIB, seed=4)

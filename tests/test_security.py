@@ -31,6 +31,8 @@ from lab import Lab
 from server import Server, Virtual
 from test_aria2 import listening_ports, needs_proc, running
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-5f1d2c"
 DOCS = Path(__file__).parent.parent / "docs" / "security.md"
 SOURCE = Path(conda_assets.__file__).parent

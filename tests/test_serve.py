@@ -13,6 +13,8 @@ from conda_assets.settings import load
 from conda_assets.store import open_stores
 from server import Faults, Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 
 

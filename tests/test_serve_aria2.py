@@ -11,6 +11,8 @@ import pytest
 from centre import Client, running, until
 from server import Faults, Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 aria2p = pytest.importorskip("aria2p", reason="aria2p is not installed")
 
 MB = 1_000_000

@@ -14,6 +14,8 @@ from conda_assets.settings import load
 from lab import Lab
 from server import Faults, Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 
 

@@ -15,6 +15,8 @@ from conda_assets.serve.gate import Gate
 from conda_assets.serve.options import ServeOptions
 from server import Faults, Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 
 

@@ -753,6 +753,7 @@ def check(text: str, home: Path) -> bool:
 _MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
+@pytest.mark.slow
 @_MANY
 @given(text=_condarcs())
 @example(text="channels:\n- a\n- conda-forge")

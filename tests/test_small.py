@@ -20,6 +20,8 @@ from conda_assets.store import open_stores
 from lab import Lab
 from server import Faults, Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[Server]:

@@ -30,7 +30,7 @@ from conda_assets.receipt import read_receipt
 from conda_assets.settings import load
 from conda_assets.store import Tree, collecting
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")]
 
 NAMES = ("a", "b", "c", "d")
 #: What changes something; `open` also where it only reads, so that a kill may come between two looks.

@@ -63,6 +63,7 @@ def run_all(count: int, verb: str, store: Path, room: Path, *more: str) -> list[
     return [out.strip() for out, _ in said]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("noflock",)], ids=["flock", "flock does nothing"])
 def test_of_many_processes_one_at_a_time_has_the_claim(tmp_path: Path, more: tuple[str, ...]) -> None:
     count = 12 if more else 32

@@ -20,6 +20,8 @@ from conda_assets.digest import Digest, digest_file
 from conda_assets.errors import AssetsError
 from conda_assets.store import open_stores
 
+pytestmark = pytest.mark.slow
+
 BODY = b"shared bytes"
 SHA256 = Digest("sha256", hashlib.sha256(BODY).hexdigest())
 store = open_stores([Path(each) for each in sys.argv[1:]])

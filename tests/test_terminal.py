@@ -577,6 +577,7 @@ def test_a_warning_from_elsewhere_goes_above_the_block(monkeypatch: pytest.Monke
         assert seen.lines[1:] == ["InsecureRequestWarning:", "  without a line end", "a log handler that kept the stream"]
 
 
+@pytest.mark.slow
 def test_a_halted_terminal_does_not_halt_the_run() -> None:
     """Ctrl-S: nobody reads the terminal any more, and writing to it blocks."""
     clock = Clock()
@@ -613,6 +614,7 @@ def test_a_terminal_that_goes_away_does_not_end_the_run() -> None:
         stream.close()
 
 
+@pytest.mark.slow
 def test_a_thousand_events_a_second_cost_a_tenth_of_a_core_at_most() -> None:
     with terminal() as (seen, stream), Live(stream, colour=True, verbosity=0, environ=XTERM) as watch:
         for index in range(200):

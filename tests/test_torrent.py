@@ -21,6 +21,8 @@ from lab import Lab
 from server import Server, Virtual
 from swarm import bencode, free_port, info_hash, magnet_of, make_torrent, seeding, track
 
+pytestmark = pytest.mark.slow
+
 BODY = Virtual(2_000_000, seed=6).read(0, 2_000_000)
 FILES = {"README.md": b"# read me\n" * 50, "train/a.csv": BODY, "train/b.csv": b"1,2\n" * 9000}
 ONE = make_torrent("w.bin", BODY, "http://127.0.0.1:1/announce")

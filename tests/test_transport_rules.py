@@ -138,6 +138,7 @@ def test_closing_keeps_what_has_arrived(engine: Engine, into: Path) -> None:
         assert written_by(into, content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pin", ["etag", "modified", "size"])
 def test_another_version_is_never_mixed_with_the_first(engine: Engine, into: Path, pin: str) -> None:
     old, new = Virtual(12 * MIB, seed=1), Virtual(12 * MIB if pin != "size" else 13 * MIB, seed=2)
@@ -252,6 +253,7 @@ def test_what_was_planted_is_removed_and_not_followed(engine: Engine, into: Path
     assert {job.into.stat().st_nlink for job in jobs} == {1}
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_given_up(engine: Engine, into: Path) -> None:
     with Server() as server:
         url = server.add("/w.bin", Virtual(3 * MIB), stall_after=100_000)
@@ -259,6 +261,7 @@ def test_a_silent_server_is_given_up(engine: Engine, into: Path) -> None:
         assert isinstance(last.error, NetworkFailed), last
 
 
+@pytest.mark.slow
 def test_a_header_without_end_is_given_up(engine: Engine, into: Path) -> None:
     with Server() as server:
         url = server.add("/w.bin", Virtual(3 * MIB), slow_header=0.3)
@@ -287,6 +290,7 @@ def test_a_mirror_takes_over(engine: Engine, into: Path) -> None:
         assert written_by(into, content)
 
 
+@pytest.mark.slow
 def test_a_limit_holds_for_all_files_together(engine: Engine, into: Path) -> None:
     contents = [Virtual(1_500_000, seed=seed) for seed in range(2)]
     with Server() as server:

@@ -22,6 +22,8 @@ from conda_assets.unpack.limits import Meter, Room
 from conda_assets.unpack.names import check_portable, fold
 from conda_assets.unpack.refusal import Refused
 
+pytestmark = pytest.mark.slow
+
 EVIL = b"evil\n"
 SMALL = Limits(ratio_floor_bytes=1 << 20, ratio=20, members=1000, total_bytes=64 << 20, link_copies=500)
 

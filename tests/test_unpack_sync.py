@@ -30,6 +30,8 @@ from conda_assets.receipt import read_receipt, receipt_path
 from lab import Lab
 from server import Server
 
+pytestmark = pytest.mark.slow
+
 FILES = {"top/a.jsonl": b"a line\n" * 100, "top/b/c.jsonl": b"there\n" * 3000, "top/note.txt": b"read me\n"}
 BARE = {name.removeprefix("top/"): data for name, data in FILES.items()}
 PLAIN = tar(*(TarMember(name, data) for name, data in FILES.items()))
