@@ -206,16 +206,16 @@ def test_a_transfer_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
     if not ARIA2CS:
         pytest.skip("no usable aria2c")
     port, aria2c, into = free_port(), ARIA2CS[max(ARIA2CS)].path, tmp_path / "staging" / "data"
-    for folder in ("seed", "staging", "scratch"):
+    for folder in ("seed", "staging", "first", "second"):
         (tmp_path / folder).mkdir(mode=0o700)
     (tmp_path / "seed" / "w.bin").write_bytes(BODY)
     with Server() as server:
         torrent = make_torrent("w.bin", BODY, track(server, port))
         job = Job("a", ("magnet:",), into, len(BODY), resumable=False, swarm=Swarm(info_hash(torrent), None, torrent))
         with seeding(aria2c, tmp_path / "seed", torrent, port, "300K"):
-            with closing(Aria2(aria2c, Network(), scratch=tmp_path / "scratch")) as transport:
+            with closing(Aria2(aria2c, Network(), scratch=tmp_path / "first")) as transport:
                 before = drive(transport, [job], until=lambda tiding: tiding.done_bytes > 500_000)["a"]
-            with closing(Aria2(aria2c, Network(), scratch=tmp_path / "scratch")) as transport:
+            with closing(Aria2(aria2c, Network(), scratch=tmp_path / "second")) as transport:
                 first = drive(transport, [job], until=lambda tiding: tiding.done_bytes > 0)["a"]
                 assert first.done_bytes >= before.done_bytes // 2
                 transport.stop("a")
