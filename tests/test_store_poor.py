@@ -12,12 +12,13 @@ import pytest
 from lab import Lab, Said
 from server import Server, Virtual
 
+pytestmark = pytest.mark.slow
+
 BODY = Virtual(2_500_000, seed=8).read(0, 2_500_000)
 # What the system calls do there, for this process; before anything of ours is loaded.
 POOR = """
 import errno, fcntl, os, sys
 
-pytestmark = pytest.mark.slow
 def refuse(number):
     def call(*_, **__):
         raise OSError(number, os.strerror(number))

@@ -11,6 +11,8 @@ import pytest
 
 from users import ANNA, BEN, GROUP, open_folder, run_as, start_as
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["open_folder"]  # a fixture
 
 HEAD = """
@@ -20,7 +22,6 @@ from conda_assets.digest import Digest, digest_file
 from conda_assets.errors import AssetsError
 from conda_assets.store import open_stores
 
-pytestmark = pytest.mark.slow
 
 BODY = b"shared bytes"
 SHA256 = Digest("sha256", hashlib.sha256(BODY).hexdigest())
