@@ -21,6 +21,8 @@ from conda_assets.activation import remove_hooks, set_by_user, write_hooks
 from conda_assets.errors import DiskRefused, UsageError
 from condas import Conda, conda_params
 
+pytestmark = pytest.mark.slow
+
 MARKER = "_CONDA_ASSETS_SET_"
 # Names that do harm in some shell when they are read as code; `pwned` must never come to be.
 HOSTILE = (

@@ -34,6 +34,8 @@ from conda_assets.settings import Network, Settings, load, native_subdir
 from condas import conda_params
 from server import Server
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 60.0
 SHELLS = ("sh", "dash", "bash", "zsh")
 

@@ -13,6 +13,8 @@ from conda_assets.spec.importers import read_list
 from lab import Lab
 from server import Server
 
+pytestmark = pytest.mark.slow
+
 BODY = b"w" * 5000
 SHA = hashlib.sha256(BODY).hexdigest()
 MD5 = hashlib.md5(BODY).hexdigest()

@@ -25,6 +25,8 @@ from conda_assets.store.uses import mark_path
 from lab import Lab
 from server import Server
 
+pytestmark = pytest.mark.slow
+
 BODY = b"the very bytes\n" * 1000
 SHA = hashlib.sha256(BODY).hexdigest()
 OTHER = b"other bytes\n" * 500

@@ -20,6 +20,8 @@ from publisher_hf import Hub
 from server import Server
 from source_rules import make_world
 
+pytestmark = pytest.mark.slow
+
 COMMIT, OLD = "a" * 40, "b" * 40
 
 

@@ -19,6 +19,8 @@ from conda_assets.log.masking import _RULES
 from lab import Lab
 from server import Faults, Server
 
+pytestmark = pytest.mark.slow
+
 BODY = b"the very bytes\n" * 1000
 SECRET = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", min_size=8, max_size=40).filter(
     lambda text: not text.lower().startswith(("bearer", "basic", "digest"))

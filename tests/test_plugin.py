@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from plugged import Project
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["plugged"]
 
 # What a release of conda cannot do at all: read environment.yml with `create --file`, or several files.

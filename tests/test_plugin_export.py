@@ -21,6 +21,8 @@ from conda_assets.receipt import receipt_path, write_receipt
 if TYPE_CHECKING:
     from plugged import Project
 
+pytestmark = pytest.mark.slow
+
 # By its file: the package that it is in imports conda, which tests have none of.
 with_section = runpy.run_path(str(Path(inside.__file__).parents[1] / "plugin" / "exporting.py"))["with_section"]
 

@@ -40,6 +40,8 @@ from conda_assets.unpack import (
 )
 from conda_assets.unpack.checking import LOOK_AT_MOST
 
+pytestmark = pytest.mark.slow
+
 MTIME_NS = 1_700_000_000 * 10**9
 FILES = {
     "top/a.jsonl": b'{"a": 1}\n' * 100,
