@@ -279,6 +279,15 @@ def test_bytes_that_their_server_denies_are_not_taken(server: Server, tmp_path: 
     assert second.error.expected == OTHER.hex
 
 
+def test_bytes_that_one_server_denies_are_taken_from_the_next(server: Server, tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    denied = {"Digest": f"SHA-256={b64(DIGEST)}"}
+    wrong = server.add("/wrong.bin", BODY, headers=denied, flip=(5,))
+    lab.write([{"name": "w", "url": wrong, "mirrors": [server.add("/right.bin", BODY)], "sha256": DIGEST.hex}])
+    (outcome,) = lab.sync().outcomes
+    assert (outcome.state, outcome.sha256) == (State.FETCHED, DIGEST.hex), outcome
+
+
 def test_a_lock_downloads_nothing_that_a_list_vouches_for(server: Server, tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.write([{"name": "weights", "url": server.add("/d/w.bin", Virtual(5_000_000))}])

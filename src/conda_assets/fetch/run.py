@@ -359,8 +359,10 @@ class _Run:
         # A link that has ended is refused; the publisher, who is asked again, gives another one.
         worth = error.retryable or (ended and item.tries == 1) or (refused and not ended and not item.whole)
         if not worth or self._is_enough(item) or asked > _LONGEST_WAIT_S:
-            # aria2 compares with a `Digest` header by itself, and says no more than that the transfer broke off.
-            error = item.denied or error
+            if item.denied is not None:
+                # aria2 compares with a `Digest` header by itself, and says no more than that the transfer broke off.
+                yield from self._blame(item, item.denied, cheap=False)
+                return
             if isinstance(error, AssetFailed) and asked_url and item.without(asked_url):
                 self._watch(Noted(f"{_named(error, item.asset.name).message}; trying the next mirror", "warning"))
                 self._park(item, 0.0)
