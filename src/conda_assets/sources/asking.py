@@ -19,7 +19,7 @@ from conda_assets.web.reach import origin_of
 if TYPE_CHECKING:
     from conda_assets.web.exchange import Exchange, Web
 
-__all__ = ["Answer", "ask", "ask_pages", "bearer", "body_of", "links_of", "understood", "web_of"]
+__all__ = ["Answer", "ask", "ask_pages", "bearer", "body_of", "links_of", "strong_etag", "understood", "web_of"]
 
 # A tree page of 1,000 files has 300 kB, a release with 1,000 assets 2 MB.
 _MOST_BYTES = 32 << 20
@@ -139,3 +139,9 @@ def understood(asset: str, answer: Answer) -> Iterator[Any]:
         yield json.loads(answer.body)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise AssetFailed(asset, f"{answer.shown} answers in a form that this version does not know") from error
+
+
+def strong_etag(headers: Mapping[str, str]) -> str | None:
+    """The ETag where it pins the bytes; a weak one allows other bytes. Source: RFC 9110, 8.8.1."""
+    etag = headers.get("ETag", "").strip()
+    return etag if len(etag) > 2 and etag[0] == etag[-1] == '"' else None

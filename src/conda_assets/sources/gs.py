@@ -19,11 +19,11 @@ from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, AssetFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
 from conda_assets.settings import Network
-from conda_assets.sources.asking import Answer, ask, understood
+from conda_assets.sources.asking import Answer, ask, strong_etag, understood
 from conda_assets.sources.checksums import of_headers
 from conda_assets.sources.gs_account import account, has_google_auth, is_named
 from conda_assets.sources.gs_place import Object, Place, listing_of, read_place, recall, remember
-from conda_assets.sources.patterns import fixed_folder, is_glob, matching, nearest
+from conda_assets.sources.patterns import fixed_folder, matching, names_several, nearest, some_of
 from conda_assets.sources.s3_failures import code_of
 from conda_assets.web.failures import of_status, retry_after_s
 
@@ -67,16 +67,13 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         generation=headers.get("x-goog-generation", "").strip() or place.generation,
         guarded=bool(shown.secret),
     )
-    etag = headers.get("ETag", "").strip()
     locked = _locked(asset, url, place, said, network)
-    strong = len(etag) > 2 and etag[0] == etag[-1] == '"' and not encoded
-    return replace(locked, etag=etag if strong else None, modified=headers.get("Last-Modified"))
+    return replace(locked, etag=None if encoded else strong_etag(headers), modified=headers.get("Last-Modified"))
 
 
 def is_pattern(url: str) -> bool:
     """All below a prefix (with `/` at its end), or a glob."""
-    path = urlsplit(url).path
-    return path.endswith("/") or is_glob(path)
+    return names_several(urlsplit(url).path)
 
 
 def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], ...]:
@@ -91,8 +88,9 @@ def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], .
     known = _list(asset, place, network, fixed_folder(place.key))
     found = matching(asset.name, f"gs://{place.bucket}", place.key, known)
     if not found:
-        there = ", ".join(list(known)[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
-        raise NotThere(asset.name, f"nothing in gs://{place.bucket} matches {place.key}", f"it has {there or 'nothing there'}")
+        raise NotThere(
+            asset.name, f"nothing in gs://{place.bucket} matches {place.key}", f"it has {some_of(known) or 'nothing there'}"
+        )
     pinned = [(relative, Place(place.bucket, key, known[key].generation)) for relative, key in found]
     # Who may list need not be one who may read.
     first = _ask(asset, pinned[0][1].address, network, method="HEAD")

@@ -21,7 +21,7 @@ from conda_assets.sources.asking import Answer, ask, bearer
 from conda_assets.sources.hf_failures import failure
 from conda_assets.sources.hf_listing import COMMIT, SHA256, File, commit_of, files_of, lengthened, remembered
 from conda_assets.sources.hub import Hub, Place, read_hub, read_place
-from conda_assets.sources.patterns import fixed_folder, matching
+from conda_assets.sources.patterns import fixed_folder, matching, some_of
 from conda_assets.sources.signed import good_for_s
 
 __all__ = ["expand", "is_pattern", "probe"]
@@ -71,9 +71,8 @@ def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], .
     if found:  # everybody may list what is gated
         _resolve(asset.name, replace(pinned, path=found[0][1]), hub, network, secret)
     else:
-        there = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
         where = f"{place.page}@{place.revision}/{folder}"
-        raise NotThere(asset.name, f"nothing in {where} matches {place.path or '**'}", f"it has {there or 'no files'}")
+        raise NotThere(asset.name, f"nothing in {where} matches {place.path or '**'}", f"it has {some_of(paths) or 'no files'}")
     return tuple((relative, replace(pinned, path=path).url) for relative, path in found)
 
 

@@ -19,7 +19,7 @@ from conda_assets.digest import hash_of
 from conda_assets.errors import AssetFailed, FileMissing, NotTheFile, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, last_part, shown_url
 from conda_assets.settings import Network
-from conda_assets.sources.asking import ask, body_of, links_of, web_of
+from conda_assets.sources.asking import ask, body_of, links_of, strong_etag, web_of
 from conda_assets.sources.checksums import beside, of_headers, strongest
 from conda_assets.web.credentials import credentials_for
 from conda_assets.web.failures import is_recoded, of_status, retry_after_s
@@ -74,7 +74,6 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
     size_bytes = said.size_bytes
     if size_bytes is not None and not asset.fits(size_bytes):
         raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, shown_url(answer.url))
-    etag = headers.get("ETag", "").strip()
     digest, vouched_by = of_headers(headers, answer.status, urlsplit(answer.url).hostname or "") or (None, "")
     if not said.ends and not (digest or asset.digest or asset.size_bytes):
         where, fix = shown_url(answer.url), f"give `{asset.name}` a `sha256:`, or at least a `size:`"
@@ -85,8 +84,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         # A token in the URL is for nobody's eyes.
         final_url=url if known else answer.url,
         size_bytes=size_bytes,
-        # A weak one allows other bytes. Source: RFC 9110, 8.8.1.
-        etag=etag if len(etag) > 2 and etag[0] == etag[-1] == '"' else None,
+        etag=strong_etag(headers),
         modified=headers.get("Last-Modified"),
         resumable=said.resumable,
         same_host=answer.same_host,

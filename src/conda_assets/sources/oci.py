@@ -29,7 +29,7 @@ from conda_assets.model import Asset, Fresh, Locked
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, understood
 from conda_assets.sources.listing import Listed, digest_or_none, matching, pick
-from conda_assets.sources.patterns import is_glob
+from conda_assets.sources.patterns import names_several
 from conda_assets.sources.registry import Registry
 from conda_assets.web.failures import of_status, retry_after_s
 
@@ -71,7 +71,7 @@ def is_pattern(url: str) -> bool:
     """A `#` with nothing, a folder or a glob behind it."""
     _, sign, path = url.partition("#")
     path = unquote(path)
-    return bool(sign) and (not path or path.endswith("/") or is_glob(path))
+    return bool(sign) and (not path or names_several(path))
 
 
 def probe(asset: Asset, url: str, network: Network) -> Locked:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from conda_assets.errors import UnsafePath
 from conda_assets.globs import compile_glob
 
-__all__ = ["fixed_folder", "is_glob", "is_safe", "matching", "nearest"]
+__all__ = ["fixed_folder", "is_glob", "is_safe", "matching", "names_several", "nearest", "some_of"]
 
 _SIGNS = frozenset("*?[")
 
@@ -20,6 +20,11 @@ _SIGNS = frozenset("*?[")
 def is_glob(path: str) -> bool:
     """The path has a sign that stands for others."""
     return not _SIGNS.isdisjoint(path)
+
+
+def names_several(path: str) -> bool:
+    """A folder (with `/` at its end), or a glob."""
+    return path.endswith("/") or is_glob(path)
 
 
 def fixed_folder(pattern: str) -> str:
@@ -50,6 +55,12 @@ def matching(asset: str, where: str, pattern: str, paths: Iterable[str]) -> tupl
             shown = relative.encode("unicode_escape").decode()
             raise UnsafePath(asset, f"{where} lists {shown}, which is no name for a file below the asset's folder")
     return tuple(chosen)
+
+
+def some_of(names: Iterable[str]) -> str:
+    """`a, b, c and 5 more`, for messages; empty where there are none."""
+    known = list(names)
+    return ", ".join(known[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:

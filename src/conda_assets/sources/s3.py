@@ -17,9 +17,9 @@ from urllib.parse import urlencode, urlsplit
 from conda_assets.errors import AssetFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
 from conda_assets.settings import Network
-from conda_assets.sources.asking import Answer, ask
+from conda_assets.sources.asking import Answer, ask, strong_etag
 from conda_assets.sources.checksums import of_headers
-from conda_assets.sources.patterns import fixed_folder, is_glob, matching, nearest
+from conda_assets.sources.patterns import fixed_folder, matching, names_several, nearest, some_of
 from conda_assets.sources.s3_account import Account, account, is_named
 from conda_assets.sources.s3_failures import code_of, failure
 from conda_assets.sources.s3_listing import read_listing
@@ -99,7 +99,6 @@ def _described(asset: Asset, url: str, place: Place, answer: Answer, way: _Way) 
     size_bytes = int(length) if length.isascii() and length.isdigit() else None
     if size_bytes is not None and not asset.fits(size_bytes):
         raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, shown_url(url))
-    etag = answer.headers.get("ETag", "").strip()
     version = answer.headers.get("x-amz-version-id", "").strip()
     revision = version if version not in ("", "null") else None
     pinned = replace(place, version=revision or place.version)
@@ -109,7 +108,7 @@ def _described(asset: Asset, url: str, place: Place, answer: Answer, way: _Way) 
         url=url,
         final_url=pinned.address(way.endpoint, way.region),
         size_bytes=size_bytes,
-        etag=etag if len(etag) > 2 and etag[0] == etag[-1] == '"' else None,
+        etag=strong_etag(answer.headers),
         modified=answer.headers.get("Last-Modified"),
         resumable=answer.headers.get("Accept-Ranges", "bytes").strip().lower() == "bytes",
         same_host=False,
@@ -123,8 +122,7 @@ def _described(asset: Asset, url: str, place: Place, answer: Answer, way: _Way) 
 
 def is_pattern(url: str) -> bool:
     """All below a prefix (with `/` at its end), or a glob."""
-    path = urlsplit(url).path
-    return path.endswith("/") or is_glob(path)
+    return names_several(urlsplit(url).path)
 
 
 def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], ...]:
@@ -139,8 +137,9 @@ def expand(asset: Asset, url: str, network: Network) -> tuple[tuple[str, str], .
     keys = list(_Asking(asset, place, network).keys(fixed_folder(place.key)))
     found = matching(asset.name, f"s3://{place.bucket}", place.key, keys)
     if not found:
-        there = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-        raise NotThere(asset.name, f"nothing in s3://{place.bucket} matches {place.key}", f"it has {there or 'nothing there'}")
+        raise NotThere(
+            asset.name, f"nothing in s3://{place.bucket} matches {place.key}", f"it has {some_of(keys) or 'nothing there'}"
+        )
     return tuple((relative, place.url(key=key)) for relative, key in found)
 
 
