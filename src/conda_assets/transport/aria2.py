@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from conda_assets.errors import (
@@ -25,7 +26,6 @@ from conda_assets.errors import (
 )
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding, bittorrent, orders
-from conda_assets.transport.broker import Broker, Route
 from conda_assets.transport.daemon import Daemon
 from conda_assets.transport.failures import of_complaints, of_disk, shown_source
 from conda_assets.transport.live import KEYS, Live, Row, pin_of, read_rows
@@ -33,6 +33,9 @@ from conda_assets.transport.partial import Journal, Partial
 from conda_assets.transport.pieces import empty_bits
 from conda_assets.transport.rpc import Call, Refused
 from conda_assets.web.reach import origin_of
+
+if TYPE_CHECKING:
+    from conda_assets.transport.broker import Broker, Route
 
 __all__ = ["Aria2"]
 
@@ -239,6 +242,8 @@ class Aria2:
     def _routes(self, job: Job) -> dict[str, Route]:
         """The broker's stand-ins for what aria2 must not ask itself."""
         if job.fresh and self._broker is None:
+            from conda_assets.transport.broker import Broker  # http.server: 10 ms, for credentials and expiring links
+
             self._broker = Broker(self._network)
             if self._network.admit is not None:
                 self._network.admit(self._broker.port)
