@@ -7,6 +7,7 @@ transfer. A descriptor of ours can also be left to aria2c, which holds the lock 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["CHILDREN_INHERIT", "alone", "try_lock"]
+__all__ = ["CHILDREN_INHERIT", "alone", "try_lock", "wait_for_lock"]
 
 _LOOK_S = 0.005
 _NO_LOCKS = frozenset(getattr(errno, name) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP") if hasattr(errno, name))
@@ -75,12 +76,18 @@ def alone(path: Path, *, seconds: float, mode: int = 0o666) -> Iterator[bool]:
     """
     descriptor = _opened(path, mode)
     try:
-        yield _waited_for(descriptor, time.monotonic() + seconds)
+        yield wait_for_lock(descriptor, seconds=seconds)
     finally:
         os.close(descriptor)
 
 
-def _waited_for(descriptor: int, deadline: float) -> bool:
+def wait_for_lock(descriptor: int, *, seconds: float = math.inf) -> bool:
+    """Lock, waiting for it; False when another one keeps it for so long. On a file system without locks nobody is kept out.
+
+    Raises:
+        OSError: as the system says.
+    """
+    deadline = time.monotonic() + seconds
     try:
         while not (held := try_lock(descriptor)) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)

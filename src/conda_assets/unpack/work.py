@@ -13,8 +13,8 @@ second one the user's files are moved over from the old folder as the killed run
 
 from __future__ import annotations
 
-import errno
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
+from conda_assets.locking import wait_for_lock
 from conda_assets.paths import Spot, hold
 
 __all__ = ["NEW", "NEW_MANIFEST", "OLD", "OLD_MANIFEST", "Work", "alone", "forsaken", "open_work"]
@@ -39,6 +40,8 @@ _TOUCH_EVERY_S = 60.0
 _RUN = "(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})(?:-[0-9a-f]{8})?"
 # Two threads of one process: nobody may take a folder for forsaken between its making and its locking.
 _STARTING = threading.Lock()
+# Windows cannot lock folders.
+_LOCKS = sys.platform != "win32"
 
 
 @dataclass(slots=True)
@@ -167,34 +170,15 @@ def _locked(above: Spot, name: str) -> Iterator[bool]:
         return
     descriptor = os.open(above.at(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above.descriptor)
     try:
-        yield _try_lock(descriptor)
+        yield _lock(descriptor, seconds=0)
     finally:
         os.close(descriptor)
 
 
-if sys.platform == "win32":
-    # Folders cannot be locked there.
-    _LOCKS = False
-
-    def _try_lock(descriptor: int) -> bool:
+def _lock(descriptor: int, *, seconds: float = math.inf) -> bool:
+    """False when another run keeps it for so long."""
+    try:
+        return wait_for_lock(descriptor, seconds=seconds)
+    except OSError:
+        # NFS wants a descriptor that may be written, which a folder has not: as without locks.
         return True
-
-    def _lock(descriptor: int) -> None:
-        pass
-
-else:
-    import fcntl
-
-    _LOCKS = True
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # Other errors mean that this file system has no locks.
-            return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
-        return True
-
-    def _lock(descriptor: int) -> None:
-        with suppress(OSError):  # no locks on this file system
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
