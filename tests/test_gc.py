@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -68,9 +69,9 @@ def bring(folder: Path, body: bytes, *, algorithms: str = "sha256", urls: tuple[
 
 
 def used_days_ago(tree: Tree, stored: Stored, days: float) -> None:
-    path = mark_path(tree, stored.sha256)
-    when = path.stat().st_mtime - days * 86400
-    os.utime(path, (when, when))
+    when = time.time() - days * 86400
+    for path in (mark_path(tree, stored.sha256), stored.path):
+        os.utime(path, (when, when))
 
 
 def symlinks_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,16 @@ def test_two_syncs_of_one_spec_fetch_each_file_once(lab: Lab) -> None:
         assert server.sent() == count * 9000
 
 
+def test_two_specs_that_share_files_fetch_each_file_once(lab: Lab) -> None:
+    """And neither waits with its own ones for those of the other."""
+    with Server(link=2_000_000) as server:
+        entries = [entry(server, number) for number in range(300)]
+        specs = [lab.write(entries[first : first + 200]).rename(lab.folder / f"spec{first}.yml") for first in (0, 100)]
+        processes = [lab.start("sync", "-p", str(lab.prefix(path.stem)), "-f", str(path), "-q") for path in specs]
+        assert [process.wait(60) for process in processes] == [0, 0]
+        assert server.sent() == 300 * 9000
+
+
 def test_who_waits_for_another_ones_files_says_so_and_takes_them(server: Server, lab: Lab) -> None:
     lab.write([entry(server, number) for number in range(3)])
     with Server(rate=9000) as slow:
@@ -176,9 +186,10 @@ def test_an_interrupt_ends_it_and_leaves_nothing(lab: Lab) -> None:
 
 def test_a_tray_names_a_group_in_its_order_and_drops_the_rest(tmp_path: Path) -> None:
     with open_stores([tmp_path / "store"]) as store:
-        tray = store.tray("batch-" + "0" * 64)
+        tray, others = store.tray(["a", "b"])
         assert tray is not None
-        assert store.tray("batch-" + "0" * 64) is None
+        assert others == frozenset()
+        assert store.tray(["c"])[0] is None
         bodies = [body_of(number) for number in (*range(20), 3)]
         laid = [tray.lay(f"file{index}", body, {"sha256": Digest("sha256", sha_of(body))}) for index, body in enumerate(bodies)]
         tray.lay("left", b"left", {"sha256": Digest("sha256", sha_of(b"left"))})

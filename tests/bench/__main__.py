@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from bench.measure import Run, measure
-from bench.peers import missing
+from bench.peers import PEERS, missing
 from bench.profiles import PROFILES
 from bench.report import document, markdown, write
 
@@ -25,6 +25,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, no curves: a minute or two")
     parser.add_argument("--profile", action="append", metavar="NAME", choices=[each.name for each in PROFILES] + ["curves"],
                         help="only this one; repeatable")  # fmt: skip
+    parser.add_argument("--peer", action="append", metavar="NAME", choices=[each.name for each in PEERS],
+                        help="only this one, for a look; repeatable")  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder for the results; default: docs/bench, with --quick none")
     parser.add_argument(
         "--work", type=Path, help="folder for files on their way, 10 GB; default: a new one in the temporary folder"
@@ -44,9 +46,9 @@ def main(words: list[str] | None = None) -> int:
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=said.work) as work:
         for profile in chosen:
-            runs += measure(profile, rounds, Path(work) / profile.name, quick=said.quick, tell=_tell)
+            runs += measure(profile, rounds, Path(work) / profile.name, quick=said.quick, only=said.peer or (), tell=_tell)
     result = document(runs, chosen, machine=_machine(), quick=said.quick, rounds=rounds, missing=absent)
-    out = said.out or (None if said.quick else _OUT)
+    out = said.out or (None if said.quick or said.peer else _OUT)
     if out is None:
         print(markdown(result))
     else:

@@ -42,12 +42,15 @@ class Run:
     note: str = ""
 
 
-def measure(profile: Profile, rounds: int, work: Path, *, quick: bool, tell: Callable[[str], None]) -> Iterator[Run]:
+def measure(
+    profile: Profile, rounds: int, work: Path, *, quick: bool, tell: Callable[[str], None], only: Sequence[str] = ()
+) -> Iterator[Run]:
     """All runs of a profile; a peer that cannot do it is told of once, with the reason."""
     sizes = profile.quick_sizes if quick else profile.sizes
     folder = work / "files"
     names = _write(folder, sizes)
     peers = [peer for peer in PEERS if peer.here and (not profile.only or peer.name in profile.only)]
+    peers = [peer for peer in peers if not only or peer.name in only]
     if profile.kind == "resume":
         for peer in [each for each in peers if not each.resumes]:
             yield Run(profile.name, peer.name, 0, error="starts over")

@@ -160,4 +160,4 @@ def _survey(collector: Collector, settings: Settings, policy: Policy, environ: M
 def _removal(tree: Tree, stored: Stored) -> Removal:
     info = stored.path.lstat()
     disk_bytes = getattr(info, "st_blocks", -(-info.st_size // 512)) * 512
-    return Removal("file", stored.path, stored.size_bytes, disk_bytes, last_use_ns(tree, stored), stored)
+    return Removal("file", stored.path, stored.size_bytes, disk_bytes, last_use_ns(tree, stored.sha256), stored)

@@ -3,16 +3,16 @@
     queue ─GET, hash, lay→ laid ─sync and rename the group→ arrived
       └─ anything unusual → left over, for the ordinary way
 
-Threads bring files, one adopts them: while it syncs a group the next one grows, so that groups are as large as the disk is slow.
+One thread brings files, one adopts them: while it syncs a group the next one grows, so groups are as large as the disk is slow.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from conda_assets.digest import Digest, hash_of
 from conda_assets.errors import AssetsError
@@ -20,11 +20,10 @@ from conda_assets.fetch.item import Item
 from conda_assets.fetch.want import Quick, Tray
 from conda_assets.model import Laid, Stored
 
-__all__ = ["SMALL_BYTES", "Batch", "is_small", "key_of"]
+__all__ = ["SMALL_BYTES", "Batch", "is_small"]
 
 #: Files up to this size would get one connection of aria2's, too. With one connection there is nothing to gain from it.
 SMALL_BYTES = 1 << 20
-_FIRST_THREADS = 3
 # A kill loses a group; a full one is adopted before more is asked for.
 _MOST_LAID = 128
 # Without any file in this time everything is cut, and left to the ordinary way, which has a watchdog a file.
@@ -47,28 +46,19 @@ def is_small(item: Item, quick: Quick) -> bool:
     )
 
 
-def key_of(items: Sequence[Item]) -> str:
-    """The claim's key: that of the one file, or one for just these files, so that runs of one spec do not fetch them twice."""
-    if len(items) == 1:
-        return items[0].want.key
-    return "batch-" + hashlib.sha256("\n".join(sorted(item.want.key for item in items)).encode()).hexdigest()
-
-
 class Batch:
-    """Begins at once. `most_threads`: so many connections at most. `wake`: called by its threads when there is news."""
+    """Begins at once. `connections`: to one server at most. `wake`: called by its threads when there is news."""
 
-    def __init__(self, items: Iterable[Item], tray: Tray, quick: Quick, most_threads: int, wake: Callable[[], None]) -> None:
-        self._queue, self._tray, self._quick, self._wake = deque(items), tray, quick, wake
-        self._most = max(1, most_threads)
+    def __init__(self, items: Sequence[Item], tray: Tray, quick: Quick, connections: int, wake: Callable[[], None]) -> None:
+        self.items, self._tray, self._quick, self._wake = items, tray, quick, wake
+        self._most = connections
         self._laid: list[tuple[Item, Laid]] = []
         self._news: deque[tuple[Item, Stored | None]] = deque()
         self._changed = threading.Condition()
-        self._working, self._stopping, self._moved_at = 0, False, time.monotonic()
-        self._cpu = time.process_time(), time.monotonic()
-        self._threads: list[threading.Thread] = []
+        self._working, self._stopping, self._moved_at = True, False, time.monotonic()
+        self._bringer = threading.Thread(target=self._bring, name="small", daemon=True)
         self._adopter = threading.Thread(target=self._adopt, name="adopt", daemon=True)
-        for _ in range(min(_FIRST_THREADS, self._most, len(self._queue))):
-            self._add_thread()
+        self._bringer.start()
         self._adopter.start()
 
     @property
@@ -79,7 +69,7 @@ class Batch:
     @property
     def connections(self) -> int:
         """So many are open."""
-        return self._working
+        return self._quick.connections
 
     def news(self) -> list[tuple[Item, Stored | None]]:
         """What ended since the last call: stored, or None for what is left to the ordinary way, which says what is wrong."""
@@ -91,63 +81,41 @@ class Batch:
             self._moved_at = now
         elif now - self._moved_at > _SILENCE_S:
             self._quick.cut()
-        self._grow(now)
         return told
 
     def close(self) -> None:
         """End all; returns when no thread of ours writes any more."""
         with self._changed:
             self._stopping = True
-            self._queue.clear()
             self._changed.notify_all()
-        if self._adopter.is_alive():
-            self._quick.cut()
-        for thread in (*self._threads, self._adopter):
-            thread.join()
-        self._quick.close()
+        self._quick.cut()
+        self._bringer.join()
+        self._adopter.join()
         self._tray.close()
 
-    def _grow(self, now: float) -> None:
-        """Another connection while the processor has time: a far server wants many, a near one is served best by few."""
-        (cpu, at), used = self._cpu, time.process_time()
-        if now - at < 0.05:
-            return
-        self._cpu = used, now
-        if used - cpu < 0.7 * (now - at) and self._queue:
-            for _ in range(min(4, self._most - len(self._threads))):
-                self._add_thread()
-
-    def _add_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name=f"small-{len(self._threads)}", daemon=True)
-        with self._changed:
-            self._working += 1
-        self._threads.append(thread)
-        thread.start()
-
-    def _work(self) -> None:
+    def _bring(self) -> None:
         try:
-            while not self._stopping:
-                try:
-                    item = self._queue.popleft()
-                except IndexError:
-                    return
-                self._bring(item)
+            since = time.monotonic()
+            files = [(item, item.asset.url, item.asset.size_bytes or 0) for item in self.items]
+            with closing(self._quick.bring(files, self._most)) as bodies:
+                for item, body in bodies:
+                    item.since = since
+                    if self._stopping:
+                        return
+                    self._take(item, body)
         finally:
             with self._changed:
-                self._working -= 1
+                self._working = False
                 self._changed.notify_all()
 
-    def _bring(self, item: Item) -> None:
-        asset = item.asset
-        assert asset.digest is not None
-        assert asset.size_bytes is not None
-        item.since = time.monotonic()
+    def _take(self, item: Item, body: bytearray | None) -> None:
+        digest = item.asset.digest
+        assert digest is not None
+        digests = _digests(body, digest.algorithm) if body is not None else {}
+        if body is None or digests[digest.algorithm] != digest:
+            self._leave(item)
+            return
         try:
-            body = self._quick.get(asset.url, asset.size_bytes)
-            digests = _digests(body, asset.digest.algorithm) if body is not None else {}
-            if body is None or digests[asset.digest.algorithm] != asset.digest:
-                self._leave(item)
-                return
             laid = self._tray.lay(item.want.key, body, digests)
         except AssetsError:
             self._leave(item)
@@ -191,7 +159,7 @@ class Batch:
         self._wake()
 
 
-def _digests(body: bytes, algorithm: str) -> dict[str, Digest]:
+def _digests(body: bytearray, algorithm: str) -> dict[str, Digest]:
     digests = {}
     for each in {"sha256", algorithm}:
         made = hash_of(each)

@@ -25,7 +25,7 @@ from conda_assets.errors import (
     UpstreamChanged,
 )
 from conda_assets.events import Noted, Observer, Progressed, Retrying, Started, Waiting
-from conda_assets.fetch.batch import Batch, is_small, key_of
+from conda_assets.fetch.batch import Batch, is_small
 from conda_assets.fetch.item import Item
 from conda_assets.fetch.want import Arrival, Claim, Limits, Small, Want, Warehouse
 from conda_assets.model import Asset, Locked, Stored, shown_url
@@ -155,29 +155,31 @@ class _Run:
             yield item.arrival(stored=stored, fetched=True)
         if over:
             self._batch.close()
-            self._batch = None
             # What the quick way left, the ordinary one takes, which says what is wrong.
-            self._waiting.extend(self._small.values())
-            self._small = {}
+            self._waiting.extend(item for item in self._batch.items if self._small.pop(item.want.key, None))
+            self._batch = None
 
     def _begin_batch(self) -> Iterator[Arrival]:
-        """Claim all of it at once; what another process has brought meanwhile ends here."""
+        """All of it that nobody else is bringing; what another process has brought meanwhile ends here."""
         assert self._how is not None
-        small = list(self._small.values())
-        key = key_of(small)
-        tray = self._how.tray(key)
-        if tray is None:
-            self._batch_due = time.monotonic() + _PARKED_S
-            for item in small:
-                if not item.waited:
-                    item.waited = True
-                    self._watch(Waiting(item.asset.name, self._store.holder(key)))
-            return
-        for item in small:
+        tray, others = self._how.tray(list(self._small))
+        for item in list(self._small.values()):
             if item.asset.digest and (stored := self._store.find(item.asset.digest)):
                 del self._small[item.want.key]
                 yield item.arrival(stored=stored)
-        self._batch = Batch(self._small.values(), tray, self._how.quick, self._limits.connections, self._news.set)
+        self._batch_due = time.monotonic() + _PARKED_S
+        if others:
+            self._tell_waiting([item for key, item in self._small.items() if key in others])
+        if tray is not None:
+            items = [item for key, item in self._small.items() if key not in others]
+            self._batch = Batch(items, tray, self._how.quick, self._limits.connections, self._news.set)
+
+    def _tell_waiting(self, items: Sequence[Item]) -> None:
+        new = [item for item in items if not item.waited]
+        holder = self._store.holder(new[0].want.key) if new else ""
+        for item in new:
+            item.waited = True
+            self._watch(Waiting(item.asset.name, holder))
 
     # Admission
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from conda_assets.digest import Digest, Pieces
 from conda_assets.errors import AssetsError
 from conda_assets.model import Asset, Laid, Stored
 
 __all__ = ["Arrival", "Claim", "Limits", "Quick", "Salvage", "Small", "Tray", "Want", "Warehouse"]
+
+K = TypeVar("K")
 
 
 class Claim(Protocol):
@@ -32,9 +34,9 @@ class Claim(Protocol):
 
 
 class Tray(Protocol):
-    """The right to bring many small files. Threads `lay` them, one thread adopts them."""
+    """The right to bring many small files. One thread lays them, another one may adopt them."""
 
-    def lay(self, name: str, body: bytes, digests: Mapping[str, Digest]) -> Laid:
+    def lay(self, name: str, body: bytearray, digests: Mapping[str, Digest]) -> Laid:
         """Write a file; `name` is unique in the tray."""
 
     def adopt(self, group: Sequence[Laid]) -> list[Stored]:
@@ -50,22 +52,26 @@ class Quick(Protocol):
     def takes(self, url: str) -> bool:
         """It may be tried."""
 
-    def get(self, url: str, size_bytes: int) -> bytes | None:
-        """The file of that size, or None. Called from several threads."""
+    def bring(self, files: Iterable[tuple[K, str, int]], connections: int) -> Generator[tuple[K, bytearray | None], None, None]:
+        """Each file (what to call it, URL, bytes) as it comes, or None for it. So many connections to one server at most."""
+
+    @property
+    def connections(self) -> int:
+        """So many are open."""
 
     def cut(self) -> None:
-        """End all that is under way; later calls say None. From another thread."""
-
-    def close(self) -> None:
-        """Hang up; nobody gets anything any more."""
+        """End all that is under way: what has not come is None. From another thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Small:
-    """How small files come: `tray` gives the right to bring many under one key, None while another process has it."""
+    """How small files come: `tray` gives the right to bring those with these keys, and says which of them others are bringing.
+
+    None when others bring all of them.
+    """
 
     quick: Quick
-    tray: Callable[[str], Tray | None]
+    tray: Callable[[Sequence[str]], tuple[Tray | None, frozenset[str]]]
 
 
 class Warehouse(Protocol):

@@ -92,11 +92,22 @@ class Claim:
         """Of the store that the file goes into."""
         return self._ground.tree.folder
 
-    def shelve(self, path: Path, digests: Mapping[str, Digest], size_bytes: int, known: set[Path]) -> Stored:
-        """Give one of several small files in the claim's folder its final name; it has been synced, and sealed. The claim stays.
+    def expect(self, sha256: str) -> None:
+        """A file with that hash is about to be written: said before its first byte, that needs no mark of use.
 
-        The folder it goes to is not synced: a name that a power cut takes costs a request. `known`: folders that exist, kept by
-        the caller.
+        A collector that looks from now on sees the hold, and for one that has looked before, the file is too new.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        if self._holds:
+            self._run.hold(sha256)
+
+    def shelve(self, path: Path, digests: Mapping[str, Digest], size_bytes: int, known: set[Path]) -> Stored:
+        """Give one of several small files in the claim's folder its final name. The claim stays.
+
+        It was expected, has been synced, and sealed. The folder it goes to is not synced: a name that a power cut takes costs a
+        request. `known`: folders that exist, kept by the caller.
 
         Raises:
             OSError: the file system refuses.
@@ -109,9 +120,11 @@ class Claim:
         final = tree.object(sha256)
         if final.parent not in known:
             known.add(self._ground.folder(final.parent))
-        if (there := self._known(sha256, size_bytes)) is not None:
+        # What is not there yet, nobody can be about to delete.
+        known_already = self._known(sha256, size_bytes) if tree.stored(sha256) is not None or not self._holds else None
+        if known_already is not None:
             path.unlink()
-            return there
+            return known_already
         _move(path, final)
         stored = tree.stored(sha256, size_bytes)
         if stored is None:

@@ -73,7 +73,7 @@ class Collector:
 
     def is_free(self, stored: Stored) -> bool:
         """No run holds the file or has used it just now, and it has no other name."""
-        if stored.sha256 in self.held or last_use_ns(self._tree, stored) >= self._floor_ns:
+        if stored.sha256 in self.held or last_use_ns(self._tree, stored.sha256) >= self._floor_ns:
             return False
         try:
             return stored.path.lstat().st_nlink == 1

@@ -2,6 +2,7 @@
 
     runs/<32 hex digits>    {"host": "node7", "boot": "0ae5…", "pid": 4711}
                             248dfc39…       a line for each stored file that the run holds
+                            >sha256-248d…   and for each small file that it is about to bring; `<`: no more of them
 
 It is written and synced before anything carries the run's name.
 """
@@ -12,6 +13,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ from pathlib import Path
 from conda_assets.locking import CHILDREN_INHERIT, try_lock
 from conda_assets.store.ground import Ground
 
-__all__ = ["Run", "Who", "begin_run", "end_run", "held_lines", "is_run_name", "probe"]
+__all__ = ["Run", "Who", "begin_run", "brought_lines", "end_run", "held_lines", "is_run_name", "probe"]
 
 # How long a folder must have been quiet, in seconds, before it counts as left behind where no lock can tell:
 # its process is gone (a child may write on for a second), or it is on another machine (the longest silence of a live
@@ -31,6 +33,8 @@ _FORGET_S = 7 * 86400.0
 _RECORD_BYTES = 1024
 # At most so many old files are looked at when a run begins.
 _CLEAR_AT_ONCE = 200
+# How the lines of files that are being brought begin.
+_BRINGS, _BRINGS_NO_MORE = ">", "<"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,15 @@ class Run:
         if sha256 not in self._held:
             os.write(self.descriptor, f"{sha256}\n".encode())
             self._held.add(sha256)
+
+    def bring(self, names: Iterable[str]) -> None:
+        """Say which small files the run brings from now on, by the names of their keys; none: it has ended with them.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        lines = "".join(f"{_BRINGS}{name}\n" for name in names) or f"{_BRINGS_NO_MORE}\n"
+        os.write(self.descriptor, lines.encode())
 
     def touch(self) -> int:
         """Say that the run is alive; the file server's time, in nanoseconds."""
@@ -197,6 +210,16 @@ def held_lines(path: Path) -> set[str]:
         FileNotFoundError: there is no such run.
     """
     return set(path.read_text(encoding="ascii", errors="replace").splitlines()[1:])
+
+
+def brought_lines(path: Path) -> set[str]:
+    """What small files a run says that it is bringing.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+    """
+    said = path.read_text(encoding="ascii", errors="replace").rpartition(f"\n{_BRINGS_NO_MORE}\n")[2]
+    return {line.removeprefix(_BRINGS) for line in said.splitlines() if line.startswith(_BRINGS)}
 
 
 def is_run_name(name: str) -> bool:

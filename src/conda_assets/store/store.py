@@ -20,11 +20,11 @@ from conda_assets.store.ground import Ground, break_ground
 from conda_assets.store.refusal import free_bytes, nearest, refusals
 from conda_assets.store.roots import Root, is_registered, unsettled, write_root
 from conda_assets.store.run import Run, begin_run, end_run
-from conda_assets.store.staging import key_name, leaves, sweep
+from conda_assets.store.staging import BATCH, key_name, leaves, sweep
 from conda_assets.store.sums import read_sums, write_sums
 from conda_assets.store.tray import Tray
 from conda_assets.store.tree import Tree
-from conda_assets.store.uses import hold
+from conda_assets.store.uses import bring, hold, who_brings
 
 __all__ = ["Store", "open_stores"]
 
@@ -104,19 +104,37 @@ class Store:
                 self._claims[key] = claim
             return claim
 
-    def tray(self, key: str) -> Tray | None:
-        """The right to bring many small files, under one key; None while somebody else has that.
+    def tray(self, keys: Sequence[str]) -> tuple[Tray | None, frozenset[str]]:
+        """The right to bring many small files, by their keys, and which of them somebody else is bringing.
+
+        None when that is all of them, or when this store has given such a right already.
 
         Raises:
             StoreFailed: no folder can be written, or the system refuses.
             DiskFull: no room for a folder.
         """
-        claim = self.claim(key)
-        return None if claim is None else Tray(claim)
+        with self._lock:
+            run = self._running()
+            if BATCH in self._claims:
+                return None, frozenset()
+            names = {key_name(key): key for key in keys}
+            with refusals(run.ground.tree.folder, "claim a place in"):
+                others = frozenset(names[name] for name in bring(run, list(names)))
+                claim = None
+                if len(others) < len(names):
+                    claim = take(run, BATCH + run.name, lambda: self._forget_tray(run), holds=self._holds)
+            if claim is None:
+                return None, others
+            self._claims[BATCH] = claim
+        return Tray(claim), others
 
     def holder(self, key: str) -> str:
-        """Who has the key: `node7 pid 4711`, or `another process` where that cannot be told."""
-        return holder(Tree(self.folder), key)
+        """Who has the key, or brings that small file: `node7 pid 4711`, or `another process` where that cannot be told."""
+        tree = Tree(self.folder)
+        if (tree.folder / "staging" / key_name(key)).exists() or not tree.folder.exists():
+            return holder(tree, key)
+        with self._lock:
+            return who_brings(self._running(), key_name(key))
 
     def inherit_fds(self) -> tuple[int, ...]:
         """What a child process that writes for a claim must be given as `pass_fds`; makes the store if it is not there.
@@ -227,6 +245,11 @@ class Store:
     def _forget(self, key: str) -> None:
         with self._lock:
             self._claims.pop(key, None)
+
+    def _forget_tray(self, run: Run) -> None:
+        self._forget(BATCH)
+        with suppress(OSError):  # what others wait for then, until this run is over
+            run.bring(())
 
     def _readable(self) -> Iterator[Tree]:
         for tree in self._trees:

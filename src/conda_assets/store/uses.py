@@ -1,7 +1,7 @@
 """Who uses a stored file, as far as the store itself knows: what live runs hold, and when each file was used last.
 
     runs/<run>              line by line behind the record, the sha256 of what the run holds
-    used/ab/<sha256>        empty; its time stamp is the last use
+    used/ab/<sha256>        empty; its time stamp is the last use, where that is not when the file came
 
 Whoever wants a file that stands there writes both and looks again, under the lock under which a collector looks at both and
 deletes. So a collector that began earlier sees the new time stamp, and one that begins later the hold.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from conda_assets.errors import StoreFailed
 from conda_assets.locking import alone
 from conda_assets.model import Stored
 from conda_assets.store.ground import Ground
-from conda_assets.store.run import Run, held_lines, is_run_name
+from conda_assets.store.run import Run, brought_lines, held_lines, is_run_name, probe
+from conda_assets.store.staging import BATCH, is_taken
 from conda_assets.store.tree import Tree
 
-__all__ = ["deciding", "hold", "last_use_ns", "live_holds", "mark_path", "mark_use"]
+__all__ = ["bring", "deciding", "hold", "last_use_ns", "live_holds", "mark_path", "mark_use", "who_brings"]
 
 # Long, because many processes may want one file, and this machine may be slow.
 _LOOKING_S = 60.0
@@ -87,28 +88,66 @@ def mark_use(ground: Ground, sha256: str) -> None:
                 return
 
 
-def last_use_ns(tree: Tree, stored: Stored) -> int:
-    """When the file was used last: by its mark; else when it came."""
-    try:
-        return mark_path(tree, stored.sha256).lstat().st_mtime_ns
-    except OSError:
-        return stored.modified_ns
+def last_use_ns(tree: Tree, sha256: str) -> int:
+    """When the file was used last: by its mark, or when it came, if that is later. A mark may outlive its file."""
+    times = [0]
+    for path in (mark_path(tree, sha256), tree.object(sha256)):
+        with suppress(OSError):
+            times.append(path.lstat().st_mtime_ns)
+    return max(times)
+
+
+def bring(run: Run, names: Sequence[str]) -> frozenset[str]:
+    """Say that this run brings small files, by the names of their keys, but for those that others are bringing, which it says.
+
+    Raises:
+        StoreFailed: nobody lets us look for a minute.
+        OSError: the file system refuses.
+    """
+    with deciding(run, "small files", seconds=_LOOKING_S) as alone:
+        if not alone:
+            raise StoreFailed(f"another process keeps the lock of small files in {run.ground.tree.folder} for over a minute")
+        others = set().union(*(brought for _, brought in _lines_of_others(run, brought_lines)))
+        staging = run.ground.tree.folder / "staging"
+        claimed = {name for name in _names_in(staging) if not name.startswith(BATCH)}.intersection(names)
+        others |= {name for name in claimed if is_taken(run, staging / name)}
+        if mine := [name for name in names if name not in others]:
+            run.bring(mine)
+    return frozenset(others.intersection(names))
+
+
+def who_brings(run: Run, name: str) -> str:
+    """Who is bringing that small file, for people."""
+    with suppress(OSError):
+        for other, brought in _lines_of_others(run, brought_lines):
+            if name in brought:
+                _, who = probe(run.path.with_name(other))
+                return str(who or "another process")
+    return "another process"
 
 
 def live_holds(run: Run) -> tuple[int, frozenset[str]]:
     """How many other runs may be alive, and what they hold."""
-    count, held = 0, set[str]()
+    found = list(_lines_of_others(run, held_lines))
+    return len(found), frozenset().union(*(held for _, held in found))
+
+
+def _lines_of_others(run: Run, read: Callable[[Path], set[str]]) -> Iterator[tuple[str, set[str]]]:
+    """Of each other run that may be alive: its name, and what its file says."""
     now_ns = run.touch()
     for path in sorted(run.path.parent.iterdir()):
         if path.name == run.name or not is_run_name(path.name):
             continue
         try:
-            if run.has_ended(path, now_ns):
-                continue
-            count += 1
-            held |= held_lines(path)
+            if not run.has_ended(path, now_ns):
+                yield path.name, read(path)
         except FileNotFoundError:
             continue  # it ended meanwhile, with all that it did written down
         except PermissionError:
-            count += 1  # it has only just begun: its file is open to others before it holds anything
-    return count, frozenset(held)
+            yield path.name, set()  # it has only just begun: its file is open to others before it says anything
+
+
+def _names_in(folder: Path) -> list[str]:
+    with suppress(FileNotFoundError):
+        return [path.name for path in folder.iterdir()]
+    return []
