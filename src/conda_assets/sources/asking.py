@@ -18,6 +18,7 @@ from conda_assets.web.reach import origin_of
 
 if TYPE_CHECKING:
     from conda_assets.web.exchange import Exchange, Web
+    from conda_assets.web.plain import PlainAnswer
 
 __all__ = ["Answer", "ask", "ask_pages", "bearer", "body_of", "links_of", "strong_etag", "understood", "web_of"]
 
@@ -101,7 +102,7 @@ def ask_pages(asset: str, first: Answer, network: Network, *, secret: Mapping[st
     raise AssetFailed(asset, f"{first.shown} has more than {_MOST_PAGES} pages")
 
 
-def links_of(answer: Answer | Exchange) -> list[tuple[str, dict[str, str]]]:
+def links_of(answer: Answer | PlainAnswer | Exchange) -> list[tuple[str, dict[str, str]]]:
     """The absolute URLs in its Link header, each with its parameters in lower case."""
     found = []
     for match in _LINK.finditer(answer.headers.get("Link", "")):

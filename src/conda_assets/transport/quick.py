@@ -26,8 +26,8 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from conda_assets.settings import Network
-from conda_assets.web.credentials import credentials_for
-from conda_assets.web.reach import authorities, origin_of, proxy_for
+from conda_assets.web.plain import context_of, is_plain
+from conda_assets.web.reach import origin_of
 
 __all__ = ["Quick"]
 
@@ -53,20 +53,7 @@ class Quick:
 
     def takes(self, url: str) -> bool:
         """A plain URL that is reached directly, without anything to prove to anybody."""
-        parts, network = urlsplit(url), self._network
-        return (
-            parts.scheme.lower() in ("http", "https")
-            and bool(parts.hostname)
-            and "@" not in parts.netloc
-            and url.isascii()
-            and url.isprintable()
-            and " " not in url
-            and network.admit is None
-            and network.verify is not False
-            and network.client_cert is None
-            and proxy_for(url, network.proxies) is None
-            and credentials_for(url) is None
-        )
+        return is_plain(url, self._network)
 
     def bring(self, files: Iterable[tuple[K, str, int]], connections: int) -> Generator[tuple[K, bytearray | None], None, None]:
         """Every file once, in the order of arrival: its bytes, or None where it is to be asked for the ordinary way.
@@ -98,11 +85,7 @@ class Quick:
 
     def _trust(self) -> ssl.SSLContext:
         if self._context is None:
-            trusted = authorities(self._network, os.environ)
-            folder = trusted is not None and trusted.is_dir()
-            self._context = ssl.create_default_context(
-                cafile=str(trusted) if trusted and not folder else None, capath=str(trusted) if folder else None
-            )
+            self._context = context_of(self._network)
         return self._context
 
 
