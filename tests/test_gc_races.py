@@ -84,7 +84,7 @@ def race(what: dict[str, Any], *, processes: int, collectors: int = 1, starting:
         stack.callback(lambda: [process.kill() for process in (*syncing, *collecting)])
         for process in (*collecting, *syncing):
             assert process.stdout
-            assert process.stdout.readline() == "ready\n", process.communicate()
+            assert process.stdout.readline() == "ready\n", end_of(process, process.communicate())
         for process in (*collecting, *syncing):
             assert process.stdin
             process.stdin.write("go\n")
@@ -92,11 +92,17 @@ def race(what: dict[str, Any], *, processes: int, collectors: int = 1, starting:
         said = [process.communicate(timeout=what["seconds"] + 240) for process in syncing]
         (room / "stop").touch()
         said += [process.communicate(timeout=120) for process in collecting]
-    assert [error for _, error in said if error] == []
-    assert {process.returncode for process in (*syncing, *collecting)} == {0}
+    # Who was killed from outside has said nothing: all ends are told together, so that it is seen which ones are alike.
+    ends = [end_of(process, each) for process, each in zip((*syncing, *collecting), said, strict=True)]
+    assert [end for end, (out, error) in zip(ends, said, strict=True) if not end.startswith("0") or error or not out] == []
     told = [json.loads(out) for out, _ in said]
     assert [error for each in told for error in each["errors"]] == []
     return told
+
+
+def end_of(process: subprocess.Popen[str], said: tuple[str, str]) -> str:
+    """Exit status (or the signal, negative), process id, and all that it said, in one line for a failing assertion."""
+    return f"{process.returncode} (process {process.pid}): stdout {said[0]!r}, stderr {said[1]!r}"
 
 
 def dangling(room: Path) -> list[Path]:
