@@ -26,8 +26,10 @@ from moto.server import ThreadedMotoServer
 from conda_assets.errors import RemoteFailed, UsageError
 from conda_assets.events import Noted
 from conda_assets.model import State
-from conda_assets.remote.client import Bucket
+from conda_assets.remote.kind import RemoteStore
 from conda_assets.remote.leases import put_lease
+from conda_assets.remote.opening import open_remote
+from conda_assets.remote.s3.client import Bucket
 from conda_assets.remote.sweeping import survey, sweep
 from conda_assets.settings import load
 from conda_assets.store import open_stores
@@ -101,8 +103,8 @@ def shelf(moto: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> Shelf:
 
 
 @pytest.fixture
-def bucket(shelf: Shelf) -> Iterator[Bucket]:
-    with Bucket(shelf.url, load(environ=os.environ).network) as made:
+def bucket(shelf: Shelf) -> Iterator[RemoteStore]:
+    with open_remote(shelf.url, load(environ=os.environ).network) as made:
         yield made
 
 
@@ -408,7 +410,7 @@ def program(lab: Lab, patch: str, *words: str) -> subprocess.Popen[str]:
 
 _KILLED = """
 import os, signal
-from conda_assets.remote.client import Bucket
+from conda_assets.remote.s3.client import Bucket
 call, parts = Bucket.call, []
 def killed(self, operation, what, **given):
     answer = call(self, operation, what, **given)
@@ -420,7 +422,7 @@ Bucket.call = killed
 """
 _COUNTED = """
 import atexit
-from conda_assets.remote.client import Bucket
+from conda_assets.remote.s3.client import Bucket
 call, parts = Bucket.call, []
 def counted(self, operation, what, **given):
     parts.append(operation)
@@ -529,7 +531,7 @@ def there(shelf: Shelf) -> set[str]:
     return {name.rpartition("/")[2] for name in shelf.names("objects/")}
 
 
-def test_what_one_of_64_machines_has_leased_stays(shelf: Shelf, bucket: Bucket) -> None:
+def test_what_one_of_64_machines_has_leased_stays(shelf: Shelf, bucket: RemoteStore) -> None:
     hashes = fill(shelf, 100)
     day = 86400.0
     for number in range(64):
@@ -565,7 +567,7 @@ def test_what_one_of_64_machines_has_leased_stays(shelf: Shelf, bucket: Bucket) 
     assert sweep(survey(bucket, 30 * day)).files == ()
 
 
-def test_a_lease_that_comes_while_collecting_counts(shelf: Shelf, bucket: Bucket) -> None:
+def test_a_lease_that_comes_while_collecting_counts(shelf: Shelf, bucket: RemoteStore) -> None:
     hashes = fill(shelf, 3)
     put_lease(bucket, "/env", [hashes[0]], 86400.0)
     finding = survey(bucket, 86400.0)
@@ -576,7 +578,7 @@ def test_a_lease_that_comes_while_collecting_counts(shelf: Shelf, bucket: Bucket
     assert there(shelf) == {hashes[0], hashes[1]}
 
 
-def test_nothing_goes_when_the_leases_cannot_be_read(shelf: Shelf, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_goes_when_the_leases_cannot_be_read(shelf: Shelf, bucket: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = fill(shelf, 3)
     put_lease(bucket, "/env", [hashes[0]], 86400.0)
     read = Bucket.read
@@ -652,7 +654,7 @@ def test_info_shows_the_remote_stores(shelf: Shelf, tmp_path: Path) -> None:
 def test_a_member_who_may_only_read_is_told_once(
     shelf: Shelf, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(bucket: Bucket, *unused: object) -> None:
+    def refuse(bucket: RemoteStore, *unused: object) -> None:
         raise RemoteFailed(bucket.shown, "may not be written with these credentials", refused=True)
 
     monkeypatch.setattr("conda_assets.remote.leases.put_lease", refuse)

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from conda_assets.errors import AssetsError, NotStored, RemoteFailed, UsageError
 from conda_assets.events import Failed, Noted, Observer, Progressed
-from conda_assets.model import Asset, Report, State, Stored, Target, shown_url
+from conda_assets.model import Asset, Report, State, Stored, Target
 from conda_assets.receipt import read_receipt, receipt_path
 from conda_assets.settings import Settings
 from conda_assets.store import open_stores
 
 if TYPE_CHECKING:
-    from conda_assets.remote.client import Bucket
+    from conda_assets.remote.kind import RemoteStore
 
 __all__ = ["Pushed", "after_sync", "push"]
 
@@ -80,16 +80,16 @@ def push(assets: Sequence[Asset], holder: str, settings: Settings, watch: Observ
         if (stored := found[asset.name]) is not None:
             before = files.get(stored.sha256, _File(stored, ()))
             files[stored.sha256] = _File(before.stored, (*before.assets, asset))
-    from conda_assets.remote.client import Bucket  # botocore: 300 ms for who has a remote store
+    from conda_assets.remote.opening import open_remote  # botocore: 300 ms for who has a remote store
 
-    with Bucket(settings.remotes[0], settings.network) as bucket:
-        marked = bucket.is_marked()
+    with open_remote(settings.remotes[0], settings.network) as remote:
+        marked = remote.is_marked()
         if dry_run:
-            rows |= _planned(bucket, files.values())
+            rows |= _planned(remote, files.values())
         elif files:
             if not marked:
-                bucket.mark()
-            rows |= _Push(bucket, holder, settings.grace_s, watch).run(list(files.values()))
+                remote.mark()
+            rows |= _Push(remote, holder, settings.grace_s, watch).run(list(files.values()))
     return [rows[asset.name] for asset in assets]
 
 
@@ -118,30 +118,29 @@ def _quietly(act: Callable[[], object], watch: Observer, *, level: str = "warnin
         watch(Noted(error.message, level))
 
 
-def _planned(bucket: Bucket, files: Iterable[_File]) -> dict[str, Pushed]:
+def _planned(remote: RemoteStore, files: Iterable[_File]) -> dict[str, Pushed]:
     states = {True: "present", False: "planned"}
-    here = {file.stored.sha256: bucket.size_of(bucket.keys.object(file.stored.sha256)) is not None for file in files}
+    here = {file.stored.sha256: remote.size_of(file.stored.sha256) is not None for file in files}
     return {
-        asset.name: _row(bucket, asset, file.stored, states[here[file.stored.sha256]]) for file in files for asset in file.assets
+        asset.name: _row(remote, asset, file.stored, states[here[file.stored.sha256]]) for file in files for asset in file.assets
     }
 
 
 class _Push:
     """Many files: small ones several at once, then large ones, whose parts go several at once."""
 
-    def __init__(self, bucket: Bucket, holder: str, grace_s: float, watch: Observer) -> None:
-        self._bucket, self._holder, self._grace_s, self._watch = bucket, holder, grace_s, watch
+    def __init__(self, remote: RemoteStore, holder: str, grace_s: float, watch: Observer) -> None:
+        self._remote, self._holder, self._grace_s, self._watch = remote, holder, grace_s, watch
         self._lock = threading.Lock()
         self._rows: dict[str, Pushed] = {}
         self._said_at = 0.0
 
     def run(self, files: list[_File]) -> dict[str, Pushed]:
-        from conda_assets.remote.client import AT_ONCE
+        from conda_assets.remote.kind import AT_ONCE, ONE_PUT_BYTES
         from conda_assets.remote.leases import put_lease
-        from conda_assets.remote.sending import ONE_PUT_BYTES
 
         # First: a collector that has read the leases before finds that out before it deletes.
-        put_lease(self._bucket, self._holder, (file.stored.sha256 for file in files), self._grace_s)
+        put_lease(self._remote, self._holder, (file.stored.sha256 for file in files), self._grace_s)
         small = [file for file in files if file.stored.size_bytes <= ONE_PUT_BYTES]
         pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="push")
         try:
@@ -154,8 +153,6 @@ class _Push:
         return self._rows
 
     def _push(self, file: _File) -> None:
-        from conda_assets.remote.sending import put_alias, send
-
         first, stored, done = file.assets[0], file.stored, 0
 
         def sent(count: int) -> None:
@@ -169,10 +166,10 @@ class _Push:
                 self._watch(Progressed(first.name, done, stored.size_bytes, 0.0, 0, done))
 
         try:
-            count = send(self._bucket, first.name, stored, sent)
+            count = self._remote.send(first.name, stored, sent)
             for asset in file.assets:
                 if asset.digest and asset.digest.algorithm != "sha256":
-                    put_alias(self._bucket, asset.digest, stored.sha256)
+                    self._remote.put_alias(asset.digest, stored.sha256)
         except AssetsError as error:
             if isinstance(error, RemoteFailed) and error.refused:
                 # The same for every file.
@@ -181,15 +178,14 @@ class _Push:
         else:
             state = "present" if count is None else "pushed"
             rows = {
-                asset.name: _row(self._bucket, asset, stored, state, count or 0 if asset is first else 0) for asset in file.assets
+                asset.name: _row(self._remote, asset, stored, state, count or 0 if asset is first else 0) for asset in file.assets
             }
         with self._lock:
             self._rows |= rows
 
 
-def _row(bucket: Bucket, asset: Asset, stored: Stored, state: str, count: int = 0) -> Pushed:
-    url = shown_url(bucket.keys.url(bucket.keys.object(stored.sha256)))
-    return Pushed(asset.name, state, url, stored.sha256, stored.size_bytes, count, asset.optional)
+def _row(remote: RemoteStore, asset: Asset, stored: Stored, state: str, count: int = 0) -> Pushed:
+    return Pushed(asset.name, state, remote.url_of(stored.sha256), stored.sha256, stored.size_bytes, count, asset.optional)
 
 
 def _failed(asset: Asset, error: AssetsError, watch: Observer) -> Pushed:
@@ -230,11 +226,11 @@ class _Renewal:
         self._remember(known, names)
 
     def _write(self, used: Iterable[str]) -> None:
-        from conda_assets.remote.client import Bucket
         from conda_assets.remote.leases import put_lease
+        from conda_assets.remote.opening import open_remote
 
-        with Bucket(self._remote, self._settings.network) as bucket:
-            put_lease(bucket, str(self._target.prefix), used, self._settings.grace_s)
+        with open_remote(self._remote, self._settings.network) as remote:
+            put_lease(remote, str(self._target.prefix), used, self._settings.grace_s)
 
     def _known(self) -> dict[str, Any]:
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):

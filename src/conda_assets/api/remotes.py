@@ -1,4 +1,4 @@
-"""Asking the stores in buckets before a file's origin.
+"""Asking the stores elsewhere before a file's origin.
 
 Only files whose digest is known are taken from there, and held against it like any others: a store that is broken, or lies,
 costs time and never gives wrong bytes. One try a file and store: whatever goes wrong, the next is asked, at last the origin.
@@ -67,18 +67,13 @@ class _Through:
         return found
 
     def _look(self, remote: str, asset: Asset, digest: Digest) -> Locked | None:
-        # Here, since most runs have no use for them.
-        from conda_assets.remote.keys import Keys, read_alias
-        from conda_assets.sources.s3 import look, read_small
+        # Here, since most runs have no use for it.
+        from conda_assets.remote.opening import find_in
 
-        keys, network = Keys.of(remote), self._settings.network
         # No header of the origin, nor anything else of the file, goes to the store.
         asked = Asset(asset.name, remote, asset.path, size_bytes=asset.size_bytes, size_slack_bytes=asset.size_slack_bytes)
-        sha256: str | None = digest.hex
-        if digest.algorithm != "sha256":
-            content = read_small(asked, keys.url(keys.alias(digest)), network)
-            sha256 = read_alias(content) if content is not None else None
-        if sha256 is None or (found := look(asked, keys.url(keys.object(sha256)), network)) is None:
+        found = find_in(remote, asked, digest, self._settings.network)
+        if found is None:
             return None
         shown = Fresh(found.final_url)
         return replace(

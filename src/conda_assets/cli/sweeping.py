@@ -11,7 +11,8 @@ from conda_assets.cli.document import SCHEMA
 from conda_assets.cli.logged import log_lines
 from conda_assets.errors import Offline, UsageError
 from conda_assets.model import shown_size
-from conda_assets.remote.client import Bucket, Held
+from conda_assets.remote.kind import Held
+from conda_assets.remote.opening import open_remote
 from conda_assets.remote.sweeping import Finding, Swept, survey, sweep
 
 __all__ = ["run_remote_gc"]
@@ -40,8 +41,8 @@ def run_remote_gc(call: Call, older_than_s: float | None) -> int:
         raise Offline("gc", "the network may not be used (offline)")
     grace_s = settings.grace_s if older_than_s is None else older_than_s
     with ExitStack() as stack:
-        buckets = [stack.enter_context(Bucket(remote, settings.network)) for remote in settings.remotes]
-        return _collect(call, [_Store(survey(bucket, grace_s)) for bucket in buckets])
+        remotes = [stack.enter_context(open_remote(remote, settings.network)) for remote in settings.remotes]
+        return _collect(call, [_Store(survey(remote, grace_s)) for remote in remotes])
 
 
 def _collect(call: Call, stores: list[_Store]) -> int:
@@ -55,7 +56,7 @@ def _collect(call: Call, stores: list[_Store]) -> int:
             call.say("Nothing was removed")
             return 0
         stores = [_Store(store.finding, sweep(store.finding)) for store in stores]
-        gone = [f"removed s3://{store.finding.bucket.name}/{row.key}" for store in stores for row in store.removed]
+        gone = [f"removed {store.finding.store.shown_key(row.key)}" for store in stores for row in store.removed]
         log_lines(call.verb, call.settings, call.environ, gone)
     if call.json:
         call.write(_document(stores, dry_run=args.dry_run))
@@ -69,7 +70,7 @@ def _tell(call: Call, finding: Finding) -> None:
         for row in finding.going:
             call.tell(f"{_day(row)}  {shown_size(row.size_bytes):>9}  {row.key}")
     has = f"{finding.files:,} files, {shown_size(finding.size_bytes)}; {shown_size(finding.leased_bytes)} in use"
-    call.say(f"{finding.bucket.shown}: {has}, by {len(finding.leases):,} leases")
+    call.say(f"{finding.store.shown}: {has}, by {len(finding.leases):,} leases")
     if finding.over:
         names = ", ".join(lease.holder or lease.row.key for lease in finding.over[:3])
         call.say(f"  {len(finding.over):,} leases were not renewed in time and go: {names}")
@@ -93,8 +94,8 @@ def _document(stores: list[_Store], *, dry_run: bool) -> dict[str, object]:
     removed = [
         {
             "kind": "file",
-            "url": f"s3://{store.finding.bucket.name}/{row.key}",
-            "sha256": store.finding.bucket.keys.sha256_of(row.key),
+            "url": store.finding.store.shown_key(row.key),
+            "sha256": row.sha256,
             "size_bytes": row.size_bytes,
             "modified": _day(row),
         }
@@ -103,7 +104,7 @@ def _document(stores: list[_Store], *, dry_run: bool) -> dict[str, object]:
     ]
     remotes = [
         {
-            "url": store.finding.bucket.shown,
+            "url": store.finding.store.shown,
             "files": store.finding.files,
             "size_bytes": store.finding.size_bytes,
             "leased_bytes": store.finding.leased_bytes,

@@ -1,10 +1,9 @@
 """What each machine uses of a remote store, so that nobody else deletes it.
 
-    leases/<machine>/<hex>.json
-        {"schema": 1, "machine": "node7-3f2a9c01", "holder": "/opt/envs/bert", "grace_s": 2592000, "sha256": ["248d…", …]}
+    {"schema": 1, "machine": "node7-3f2a9c01", "holder": "/opt/envs/bert", "grace_s": 2592000, "sha256": ["248d…", …]}
 
-`<hex>`: the sha256 of `holder`, which is an environment, or the files of a push. A lease is good for `grace_s` or the collector's
-own grace period, whichever is longer, after the server took it (its own time of it, not ours).
+Its name is the machine and the sha256 of `holder`, which is an environment, or the files of a push. A lease is good for `grace_s`
+or the collector's own grace period, whichever is longer, after the server took it (its own time of it, not ours).
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from conda_assets.remote.client import Bucket, Held
+from conda_assets.remote.kind import Held, RemoteStore
 
 __all__ = ["Lease", "machine_name", "put_lease", "read_lease"]
 
 _SCHEMA = 1
 _HEX = re.compile(rb"[0-9a-f]{64}")
-# 200,000 files.
-_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def machine_name() -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]', '-', host)[:80].strip('.') or 'machine'}-{short}"
 
 
-def put_lease(bucket: Bucket, holder: str, sha256: Iterable[str], grace_s: float, *, machine: str = "") -> None:
+def put_lease(store: RemoteStore, holder: str, sha256: Iterable[str], grace_s: float, *, machine: str = "") -> None:
     """Write or renew a lease; it replaces what the same holder had.
 
     Raises:
@@ -66,17 +63,17 @@ def put_lease(bucket: Bucket, holder: str, sha256: Iterable[str], grace_s: float
     machine = machine or machine_name()
     content = {"schema": _SCHEMA, "machine": machine, "holder": holder, "grace_s": grace_s, "sha256": sorted(set(sha256))}
     name = hashlib.sha256(holder.encode("utf-8", "surrogateescape")).hexdigest()
-    bucket.put(bucket.keys.lease(machine, name), json.dumps(content).encode() + b"\n")
+    store.put_lease(machine, name, json.dumps(content).encode() + b"\n")
 
 
-def read_lease(bucket: Bucket, row: Held) -> Lease:
+def read_lease(store: RemoteStore, row: Held) -> Lease:
     """A lease as it is now. What cannot be understood holds all that looks like a hash, for as long as any other.
 
     Raises:
         Gone: it is there no more.
         RemoteFailed: it cannot be read.
     """
-    content = bucket.read(row.key, _MOST_BYTES)
+    content = store.read_lease(row)
     holder, grace_s = "", 0.0
     try:
         said = json.loads(content)

@@ -21,20 +21,16 @@ from typing import Any
 from conda_assets.digest import Digest
 from conda_assets.errors import DigestMismatch, RemoteFailed
 from conda_assets.model import Stored
-from conda_assets.remote.client import Bucket, Gone, NotKnown, Taken
+from conda_assets.remote.kind import ONE_PUT_BYTES, Gone, Sent, check_hash
+from conda_assets.remote.s3.client import Bucket, NotKnown, Taken
 
-__all__ = ["ONE_PUT_BYTES", "put_alias", "send"]
+__all__ = ["put_alias", "send"]
 
-#: Larger files go in parts.
-ONE_PUT_BYTES = 8 << 20
 _PART_BYTES = 16 << 20
 # S3 takes 10,000.
 _MOST_PARTS = 9_000
 _PARTS_AT_ONCE = 4
 _BLOCK_BYTES = 1 << 20
-
-# Bytes that need not be sent, or have been.
-Sent = Callable[[int], None]
 
 
 def send(bucket: Bucket, name: str, stored: Stored, sent: Sent) -> int | None:
@@ -86,15 +82,10 @@ def _check_size(bucket: Bucket, stored: Stored, size_bytes: int) -> None:
 def _send_whole(bucket: Bucket, name: str, key: str, stored: Stored, sent: Sent) -> int | None:
     content = stored.path.read_bytes()
     digest = hashlib.sha256(content)
-    _check_hash(name, stored, digest.hexdigest())
+    check_hash(name, stored, digest.hexdigest())
     fresh = bucket.put_new(key, content, sha256=_base64(digest.digest()))
     sent(len(content))
     return len(content) if fresh else None
-
-
-def _check_hash(name: str, stored: Stored, got: str) -> None:
-    if got != stored.sha256:
-        raise DigestMismatch(name, "sha256", stored.sha256, got, str(stored.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +138,7 @@ class _Upload:
                 pool.shutdown(cancel_futures=True)
                 raise
         try:
-            _check_hash(self.name, self.stored, sha256.hexdigest())
+            check_hash(self.name, self.stored, sha256.hexdigest())
         except DigestMismatch:
             self._abort(upload)
             raise

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -16,16 +15,15 @@ from urllib.parse import urlsplit
 
 from conda_assets.errors import AssetsError, RemoteFailed
 from conda_assets.model import shown_url
-from conda_assets.remote.keys import VERSION, Keys
+from conda_assets.remote.kind import AT_ONCE, Gone, Held
+from conda_assets.remote.s3.keys import VERSION, Keys
 from conda_assets.settings import Network
 from conda_assets.sources.s3_account import has_botocore
 from conda_assets.sources.s3_failures import INSTALL, REFUSED
 from conda_assets.web.reach import authorities, proxy_for
 
-__all__ = ["AT_ONCE", "Bucket", "Gone", "Held", "NotKnown", "Taken"]
+__all__ = ["Bucket", "NotKnown", "Taken"]
 
-#: Requests under way at once, and connections for them.
-AT_ONCE = 6
 _TRIES = 5
 _MARKER_BYTES = 4096
 _AGAIN = "run the same command again: what is there is not sent again"
@@ -38,31 +36,12 @@ _NOT_KNOWN = frozenset({"NotImplemented", "501"})
 _DENIED = frozenset({"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"})
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A row of a listing. `modified_s`: by the server's clock, seconds since 1970."""
-
-    key: str
-    size_bytes: int
-    modified_s: float
-    etag: str = ""
-
-    @property
-    def version(self) -> tuple[float, str]:
-        """Other than before when the object was written anew; times alone are whole seconds."""
-        return self.modified_s, self.etag
-
-
 class Taken(RemoteFailed):
     """There is such an object already."""
 
 
 class Busy(RemoteFailed):
     """Somebody else writes the same object at this moment."""
-
-
-class Gone(RemoteFailed):
-    """There is no such object."""
 
 
 class NotKnown(RemoteFailed):
@@ -90,6 +69,10 @@ class Bucket:
         return self
 
     def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self._client.close()
 
     @property
