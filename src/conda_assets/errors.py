@@ -643,7 +643,7 @@ class StoreFailed(AssetsError):
 
 @dataclass(eq=False)
 class RemoteFailed(AssetsError):
-    """A store in a bucket cannot be used. `store`: its shown URL; `fix`: what to do about it.
+    """A store elsewhere (a bucket, a registry) cannot be used. `store`: its shown URL; `fix`: what to do about it.
 
     `refused`: it says no to these credentials.
     """

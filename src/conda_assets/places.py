@@ -1,16 +1,18 @@
-"""Where stores are, as settings name them: folders of this machine, and prefixes of buckets.
+"""Where stores are, as settings name them: folders of this machine, prefixes of buckets, repositories of registries.
 
 ~/.conda/assets
 s3://bucket/prefix                                        at AWS, or where AWS_ENDPOINT_URL_S3 says
 s3://bucket/prefix?endpoint=https://minio.example:9000    at a server of one's own; `&region=` where it matters
+oci://registry.example:5000/repository                    a container registry
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from conda_assets.errors import UsageError
 
@@ -18,6 +20,9 @@ __all__ = ["read_age", "sort_stores"]
 
 _KNOWN = ("endpoint", "region")
 _AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_OCI_FORM = "write it as `oci://registry.example:5000/repository`"
+# Registry and repository. Source: distribution-spec 1.1, "Pulling manifests".
+_OCI = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d+)?/[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*")
 _FORM = "write it as `s3://bucket/prefix?endpoint=https://server.example`"
 
 
@@ -65,11 +70,14 @@ def _remote(text: str, origin: str) -> str:
         raise UsageError(f"{origin}: a store that is no URL", _FORM) from None
     if "@" in parts.netloc or "@" in endpoint.netloc:
         raise UsageError(
-            f"{origin}: a store with a password in its URL", "credentials come from `aws configure` or AWS_… variables"
+            f"{origin}: a store with a password in its URL",
+            "credentials come from `aws configure` or AWS_… variables, for a registry from `docker login`",
         )
     shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    if parts.scheme.lower() == "oci":
+        return _oci(parts, shown, origin)
     if parts.scheme.lower() != "s3":
-        raise UsageError(f"{origin}: {shown} is no store that this version can use: expected a folder or s3://", _FORM)
+        raise UsageError(f"{origin}: {shown} is no store that this version can use: expected a folder, s3:// or oci://", _FORM)
     if not parts.netloc or parts.fragment:
         raise UsageError(f"{origin}: {shown} names no bucket", _FORM)
     if strange := sorted(set(said) - set(_KNOWN)):
@@ -81,3 +89,10 @@ def _remote(text: str, origin: str) -> str:
         raise UsageError(f"{origin}: {shown} has `.` or `..` in its prefix", _FORM)
     query = urlencode([(name, said[name].rstrip("/")) for name in _KNOWN if said.get(name)], safe=":/")
     return f"s3://{parts.netloc}/{quote(prefix, safe='/-._~')}".rstrip("/") + (f"?{query}" if query else "")
+
+
+def _oci(parts: SplitResult, shown: str, origin: str) -> str:
+    place = f"{parts.netloc.lower()}/{parts.path.strip('/')}"
+    if parts.query or parts.fragment or _OCI.fullmatch(place) is None:
+        raise UsageError(f"{origin}: {shown} is no repository of a registry (lower case, no tag)", _OCI_FORM)
+    return f"oci://{place}"

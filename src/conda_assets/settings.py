@@ -100,7 +100,7 @@ class Sharing:
 class Settings:
     """Everything a run may be told. `origins`: setting → where its value comes from, for `conda assets info`.
 
-    `stores`: the first writable one is written, all are read. `remotes`: URLs of stores in buckets, asked before a file's origin,
+    `stores`: the first writable one is written, all are read. `remotes`: URLs of stores elsewhere, asked before a file's origin,
     without secrets; the first one is pushed to, after each fetch with `push`. `grace_s`: how long a machine that is not heard of
     keeps its files there. `connections`: to one server for one file, 1 to 16. `jobs`: large
     files at once. `limit_rate`: bytes per second for the whole run, None for no limit. `subdir`: conda's platform, `linux-64`.

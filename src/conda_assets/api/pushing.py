@@ -66,7 +66,7 @@ def push(assets: Sequence[Asset], holder: str, settings: Settings, watch: Observ
         RemoteFailed: it cannot be used at all.
     """
     if not settings.remotes:
-        fix = "add one to `plugins: assets_stores:` in ~/.condarc, or to `CONDA_ASSETS_STORE`: `s3://bucket/prefix`"
+        fix = "add one to `plugins: assets_stores:` in ~/.condarc, or to `CONDA_ASSETS_STORE`: `s3://bucket/prefix`, `oci://registry/repository`"
         raise UsageError("no remote store is set", fix)
     with open_stores(settings.stores) as store:
         found = {asset.name: store.find(asset.digest) if asset.digest else store.find_url(asset.url) for asset in assets}

@@ -222,7 +222,7 @@ def _gc(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         examples="examples:\n  conda assets gc --dry-run\n  conda assets gc --older-than 30d --max-size 100G -y\n"
         "  conda assets gc --remote --dry-run",
     )
-    parser.add_argument("--remote", action="store_true", help="from the stores in buckets, what no machine has a lease for")
+    parser.add_argument("--remote", action="store_true", help="from buckets and registries, what no machine has a lease for")
     parser.add_argument("--max-size", metavar="SIZE", help="stop once the store has no more than SIZE, such as 100G")
     parser.add_argument("--older-than", metavar="AGE", help="only what has not been used for AGE, such as 30d, 12h")
     parser.add_argument(

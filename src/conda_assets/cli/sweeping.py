@@ -1,4 +1,4 @@
-"""`gc --remote`: show what may go from the stores in buckets, ask, delete."""
+"""`gc --remote`: show what may go from the stores elsewhere, ask, delete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def run_remote_gc(call: Call, older_than_s: float | None) -> int:
     """Remove from every remote store what no machine uses; `older_than_s` in place of the grace period of the settings."""
     args, settings = call.args, call.settings
     if args.max_size or args.forget:
-        raise UsageError("--max-size and --forget are for folders", "a bucket forgets what is not heard of for `--older-than`")
+        raise UsageError(
+            "--max-size and --forget are for folders", "a store elsewhere forgets what is not heard of for `--older-than`"
+        )
     if not settings.remotes:
         raise UsageError("no remote store is set", "`plugins: assets_stores:` in ~/.condarc or `CONDA_ASSETS_STORE` may have one")
     if settings.offline:
@@ -62,6 +64,9 @@ def _collect(call: Call, stores: list[_Store]) -> int:
         call.write(_document(stores, dry_run=args.dry_run))
     elif not args.dry_run:
         call.tell(f"Removed {_sum([row for store in stores for row in store.removed])}")
+        for store in stores:
+            if store.removed and store.finding.store.frees:
+                call.say(f"  {store.finding.store.shown}: {store.finding.store.frees}")
     return 0
 
 

@@ -53,6 +53,8 @@ class RemoteStore(ABC):
 
     remote: str
     shown: str
+    #: What has to happen until the bytes of deleted files are free; empty: nothing.
+    frees = ""
 
     def __enter__(self) -> RemoteStore:
         return self

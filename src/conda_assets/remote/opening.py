@@ -16,6 +16,10 @@ def open_remote(remote: str, network: Network) -> RemoteStore:
     Raises:
         RemoteFailed: it cannot be used.
     """
+    if remote.startswith("oci:"):
+        from conda_assets.remote.oci.store import OciStore
+
+        return OciStore(remote, network)
     from conda_assets.remote.s3.store import S3Store
 
     return S3Store(remote, network)
@@ -28,6 +32,10 @@ def find_in(remote: str, asset: Asset, digest: Digest, network: Network) -> Lock
         AssetFailed, SizeMismatch: no answer, a refusal, a file of another size.
     """
     # Each of its own, since most runs have no use for the others.
+    if remote.startswith("oci:"):
+        from conda_assets.remote.oci.reading import find as find_in_registry
+
+        return find_in_registry(remote, asset, digest, network)
     from conda_assets.remote.s3.reading import find
 
     return find(remote, asset, digest, network)

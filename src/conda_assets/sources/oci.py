@@ -33,7 +33,7 @@ from conda_assets.sources.patterns import names_several
 from conda_assets.sources.registry import Registry
 from conda_assets.web.failures import of_status, retry_after_s
 
-__all__ = ["expand", "is_pattern", "probe"]
+__all__ = ["expand", "is_pattern", "look", "probe", "refused"]
 
 _TITLE = "org.opencontainers.image.title"
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -90,8 +90,6 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
     said = registry.ask(asset.name, layer.url, {}, method="HEAD", abroad=False)
     if said.leads_to is None and said.status not in (200, 405):
         raise _failure(asset.name, place, said)
-    # Where it leads to is a store of objects; those serve ranges.
-    ranges = said.leads_to is not None or said.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
     return Locked(
         asset=asset,
         url=url,
@@ -99,13 +97,44 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         size_bytes=layer.size_bytes,
         etag=None,
         modified=None,
-        resumable=ranges and said.status != 405,
+        resumable=_serves_ranges(said),
         same_host=False,
         digest=layer.digest,
         vouched_by=place.host if layer.digest else "",
         revision=pinned.reference,
         pinned_url=pinned.url(layer.path) if layer.path else None,
         fresh=partial(_fresh, asset.name, registry, layer.url),
+    )
+
+
+def look(asset: Asset, url: str, registry: Registry, shown: str, digest: Digest) -> Locked | None:
+    """A blob by its digest alone, None where the repository has it not. `shown`: registry and repository, for messages.
+
+    Raises:
+        AccessDenied, NetworkFailed, SizeMismatch: with what to do about it.
+    """
+    path = f"/v2/{registry.repository}/blobs/{digest}"
+    said = registry.ask(asset.name, path, {}, method="HEAD", abroad=False)
+    if said.status == 404:
+        return None
+    if said.leads_to is None and said.status != 200:
+        raise refused(asset.name, shown, said)
+    length = said.headers.get("Content-Length", "") if said.leads_to is None else ""
+    size_bytes = int(length) if length.isascii() and length.isdigit() else None
+    if size_bytes is not None and not asset.fits(size_bytes):
+        raise SizeMismatch(asset.name, asset.size_bytes or 0, size_bytes, shown)
+    return Locked(
+        asset=asset,
+        url=url,
+        final_url=f"{registry.base}{path}",
+        size_bytes=size_bytes if size_bytes is not None else asset.size_bytes,
+        etag=None,
+        modified=None,
+        resumable=_serves_ranges(said),
+        same_host=False,
+        digest=digest,
+        vouched_by="",
+        fresh=partial(_fresh, asset.name, registry, path),
     )
 
 
@@ -208,14 +237,25 @@ def _fresh(name: str, registry: Registry, path: str) -> Fresh:
     return Fresh(f"{registry.base}{path}", headers, good_for_s)
 
 
-def _failure(name: str, place: _Place, answer: Answer) -> AssetFailed:
+def _serves_ranges(said: Answer) -> bool:
+    """Where a blob leads to is a store of objects; those serve ranges."""
+    return said.leads_to is not None or (said.status != 405 and said.headers.get("Accept-Ranges", "").strip().lower() == "bytes")
+
+
+def refused(name: str, shown: str, answer: Answer) -> AssetFailed:
+    """What an answer means that is neither there nor missing. `shown`: what was asked for, the registry first."""
     if answer.status in (401, 403):
-        fix = f"log in with `docker login {place.host}`, `podman login` or `oras login`; or it has no such repository"
-        return AccessDenied(name, f"{place.shown} is not for everybody ({answer.status}){_code(answer)}", fix)
+        host = shown.partition("/")[0]
+        fix = f"log in with `docker login {host}`, `podman login` or `oras login`; or it has no such repository"
+        return AccessDenied(name, f"{shown} is not for everybody ({answer.status}){_code(answer)}", fix)
+    return of_status(name, answer.status, answer.shown, retry_after_s(answer.headers.get("Retry-After")))
+
+
+def _failure(name: str, place: _Place, answer: Answer) -> AssetFailed:
     if answer.status == 404:
         fix = f"`oras repo tags {place.host}/{place.repository}` lists what there is"
         return NotThere(name, f"the registry has no {place.shown}{_code(answer)}", fix)
-    return of_status(name, answer.status, answer.shown, retry_after_s(answer.headers.get("Retry-After")))
+    return refused(name, place.shown, answer)
 
 
 def _code(answer: Answer) -> str:

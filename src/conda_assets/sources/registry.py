@@ -82,10 +82,18 @@ class Registry:
             answer = ask(asset, url, self._network, headers, secret=dict(secret), method=method, abroad=abroad, most_bytes=most)
             if answer.status != 401 or last:
                 return answer
-            self._challenge = answer.headers.get("WWW-Authenticate", "")
-            self._forget()
-            self.token(asset, renew=True)
+            self.renew(asset, answer.headers)
         raise AssertionError("unreachable")
+
+    def renew(self, asset: str, refusal: Mapping[str, str]) -> None:
+        """Get the token that a refusal (401) asks for; `refusal`: its headers.
+
+        Raises:
+            AccessDenied, AssetFailed: as `ask`.
+        """
+        self._challenge = refusal.get("WWW-Authenticate", "")
+        self._forget()
+        self.token(asset, renew=True)
 
     def token(self, asset: str, *, renew: bool = False) -> tuple[_Headers, float | None]:
         """The header to send with each question, and for how many seconds; empty and None while nobody has asked for one.

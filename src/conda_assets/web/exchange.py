@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import requests
@@ -140,6 +141,20 @@ class Web:
                 raise NetworkFailed(asset, f"{shown_url(url)} has not answered within {limit:g} s") from None
             raise
 
+    def send(
+        self, asset: str, method: str, url: str, headers: Mapping[str, str], body: Any, *, read_s: float | None = None
+    ) -> Exchange:
+        """Ask with a body, once and nobody else; the answer may have any status. `read_s`: of silence, default the read timeout.
+
+        `body`: bytes, or a file that knows its length. A server that refuses may do so before it has all of it.
+
+        Raises:
+            NetworkFailed, TlsFailed: as `get`.
+        """
+        wire = Wire()
+        answered = self._send(RequestsCookieJar(), asset, url, (method, headers), wire, body=body, read_s=read_s)
+        return Exchange(asset, answered, wire, same_host=True)
+
     def close(self) -> None:
         """Hang up everywhere."""
         self._adapter.close()
@@ -162,19 +177,27 @@ class Web:
         raise InsecureRedirect(asset, f"more than {_MOST_REDIRECTS} redirects, the last to {shown_url(url)}")
 
     def _send(
-        self, cookies: RequestsCookieJar, asset: str, url: str, asked: tuple[str, Mapping[str, str]], wire: Wire
+        self,
+        cookies: RequestsCookieJar,
+        asset: str,
+        url: str,
+        asked: tuple[str, Mapping[str, str]],
+        wire: Wire,
+        *,
+        body: Any = None,
+        read_s: float | None = None,
     ) -> requests.Response:
         """One request through the adapter: a session would look at where a redirect leads, and read all of its body."""
         method, headers = asked
         proxy = proxy_for(url, self._network.proxies)
         given = {"User-Agent": self._network.user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
         try:
-            request = requests.Request(method, url, headers=given, cookies=cookies).prepare()
+            request = requests.Request(method, url, headers=given, cookies=cookies, data=body).prepare()
             with wire.tapped():
                 response = self._adapter.send(
                     request,
                     stream=True,
-                    timeout=(self._network.connect_timeout_s, self._network.read_timeout_s),
+                    timeout=(self._network.connect_timeout_s, read_s or self._network.read_timeout_s),
                     proxies={urlsplit(url).scheme.lower(): proxy} if proxy else {},
                     verify=self._verify,
                     cert=self._network.client_cert,

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -23,6 +21,7 @@ from conda_assets.errors import DigestMismatch, RemoteFailed
 from conda_assets.model import Stored
 from conda_assets.remote.kind import ONE_PUT_BYTES, Gone, Sent, check_hash
 from conda_assets.remote.s3.client import Bucket, NotKnown, Taken
+from conda_assets.remote.window import Window
 
 __all__ = ["put_alias", "send"]
 
@@ -190,7 +189,7 @@ class _Upload:
 
     def _send(self, upload: str, part: _Part) -> tuple[_Part, dict[str, Any]]:
         given = {"ChecksumSHA256": part.sha256} if self.bucket.checks else {}
-        with _Window(self.stored, part.start, part.size_bytes) as body:
+        with Window(self.stored, part.start, part.size_bytes) as body:
             answer = self.bucket.call(
                 "upload_part",
                 "be written",
@@ -249,44 +248,6 @@ class _Upload:
     def _abort(self, upload: str) -> None:
         with suppress(Gone):
             self.bucket.call("abort_multipart_upload", "be written", Key=self.key, UploadId=upload)
-
-
-class _Window(io.RawIOBase):
-    """A part of a file, read as it is sent."""
-
-    def __init__(self, stored: Stored, start: int, size_bytes: int) -> None:
-        super().__init__()
-        self._descriptor = os.open(stored.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        self._file = os.fdopen(self._descriptor, "rb", buffering=0)
-        self._start, self._size_bytes, self._at = start, size_bytes, 0
-
-    def __len__(self) -> int:
-        return self._size_bytes
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size_bytes}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)[: max(0, self._size_bytes - self._at)]
-        self._file.seek(self._start + self._at)
-        count = self._file.readinto(view) or 0
-        self._at += count
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def _base64(digest: bytes) -> str:
