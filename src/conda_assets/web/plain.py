@@ -105,6 +105,11 @@ class Plain:
         self._left_alone: set[_Origin] = set()
         self._context: ssl.SSLContext | None = None
 
+    def __del__(self) -> None:
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+
     def get(self, asset: str, url: str, headers: Mapping[str, str]) -> PlainAnswer | None:
         """Ask; None where it is to be asked the other way.
 
