@@ -220,7 +220,8 @@ class _Gone(Exception):
 class Server:
     """See the module. `host`: a loopback address.
 
-    `latency`: seconds before each answer, and once more for a new connection (stands for the handshake).
+    `latency`: seconds before each answer, and once more for a new connection (stands for the handshake). `most`: requests under
+    way at once, of all files together; more are answered with 429.
     """
 
     def __init__(
@@ -234,8 +235,10 @@ class Server:
         port: int = 0,
         send_buffer: int | None = None,
         host: str = "127.0.0.1",
+        most: int | None = None,
     ) -> None:
-        self._host = host
+        self._host, self._most = host, most
+        self.too_many = 0
         self.rate, self.latency, self._folder, self._tls = rate, latency, folder, tls
         self._link = _Pace(link)
         self._entries: dict[str, _Entry] = {}
@@ -409,6 +412,15 @@ class Server:
                     entry.active -= 1
                 self._changed.notify_all()
 
+    def is_asked_too_much(self) -> bool:
+        """More is under way than this server bears; counted in `too_many`."""
+        with self._changed:
+            under_way = sum(entry.active for entry in self._entries.values())
+            if self._most is None or under_way <= self._most:
+                return False
+            self.too_many += 1
+            return True
+
     def _entry(self, path: str) -> _Entry | None:
         with self._changed:
             if (entry := self._entries.get(path)) is not None:
@@ -466,6 +478,8 @@ class _Answer:
         if entry.answer is not None:
             status, headers, content = entry.answer(request, self.posted)
             return self._short(status, headers, content)
+        if self.server.is_asked_too_much():
+            return self._short(429, {}, b"too many\n")
         if (refusal := self._refusal(entry, faults)) is not None:
             return self._short(*refusal)
         if request.method not in ("GET", "HEAD"):

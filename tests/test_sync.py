@@ -150,6 +150,17 @@ def test_a_busy_server_is_asked_again_when_it_says_so(server: Server, lab: Lab) 
     assert all(wait >= 1.0 for wait in waits)
 
 
+@pytest.mark.slow
+def test_a_server_that_bears_few_requests_gives_all_files(lab: Lab) -> None:
+    """Four requests at once are what it bears, and each of twenty files would take three."""
+    contents = [Virtual(3_000_000, seed=number) for number in range(20)]
+    with Server(most=4, rate=4_000_000) as server:
+        lab.write([{"url": server.add(f"/{n}.bin", each), "sha256": each.sha256} for n, each in enumerate(contents)])
+        assert set(states(lab).values()) == {State.FETCHED}
+        # If each file counted its tries by itself, some would give up here.
+        assert server.too_many > 0
+
+
 def test_bytes_that_are_wrong_once_are_fetched_again_from_another_source_only(server: Server, lab: Lab) -> None:
     server.add("/flip.bin", BODY, Faults(flip=(3,)))
     lab.write([entry(server, "/flip.bin")])

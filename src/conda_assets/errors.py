@@ -415,12 +415,13 @@ class NetworkFailed(AssetFailed):
     """No answer, a cut, a stall, 429 or 5xx: worth another try. `retry_after_s`: what the server asked for, in seconds.
 
     `fix`: what helps more than patience, such as a token against a limit. `cut`: the connection ended in the middle of an answer,
-    so the server does not object to what it is asked.
+    so the server does not object to what it is asked. `busy`: it says that it is asked too much (429, 503).
     """
 
     retry_after_s: float = 0.0
     fix: str = ""
     cut: bool = False
+    busy: bool = False
     code: ClassVar[str] = "network"
     retryable: ClassVar[bool] = True
 

@@ -26,6 +26,7 @@ from conda_assets.errors import (
 )
 from conda_assets.events import Noted, Observer, Progressed, Retrying, Started, Waiting
 from conda_assets.fetch.batch import Batch, is_small
+from conda_assets.fetch.hosts import Hosts
 from conda_assets.fetch.item import Item
 from conda_assets.fetch.want import Arrival, Claim, Limits, Small, Want, Warehouse
 from conda_assets.model import Asset, Locked, Stored, shown_url
@@ -90,6 +91,7 @@ class _Run:
         self._small: dict[str, Item] = {}
         self._batch: Batch | None = None
         self._batch_due = 0.0
+        self._hosts = Hosts()
         self._news = threading.Event()
         self._ending = False
         self._engine = _Engine(transport, self._workers, self._wake)
@@ -117,7 +119,7 @@ class _Run:
             yield from self._listen()
             for item in list(self._active.values()):
                 yield from self._advance(item)
-            if self._active or self._parked or self._small:
+            if self._active or self._parked or self._small or self._waiting:
                 self._news.wait(_SOON_S if self._ending else _TICK_S)
 
     def _too_much(self, wants: Sequence[Want]) -> DiskFull | None:
@@ -191,10 +193,13 @@ class _Run:
             self._waiting.extendleft(reversed(due))
         budget = self._limits.jobs * self._limits.connections
         while self._waiting and len(self._active) < self._limits.files:
-            used = sum(item.share for item in self._active.values()) + (self._batch.connections if self._batch else 0)
-            if self._active and used + self._waiting[0].share > budget:
+            item = self._hosts.first(self._waiting, self._active.values(), now)
+            if item is None:
                 return
-            item = self._waiting.popleft()
+            used = sum(item.share for item in self._active.values()) + (self._batch.connections if self._batch else 0)
+            if self._active and used + item.share > budget:
+                return
+            self._waiting.remove(item)
             try:
                 arrival = self._take(item)
             except AssetsError as error:
@@ -354,7 +359,10 @@ class _Run:
         if isinstance(error, DigestMismatch):
             yield from self._blame(item, error, cheap=cheap)
             return
-        item.tries += 1
+        busy = isinstance(error, NetworkFailed) and error.busy
+        # It may come when another one is through; patience ends all the same.
+        crowded = busy and item.tries > 0 and self._hosts.is_crowded(item, self._active.values())
+        item.tries += not crowded
         # A file that changes all the time brings bytes each time.
         item.changes += isinstance(error, UpstreamChanged)
         asked = error.retry_after_s if isinstance(error, NetworkFailed) else 0.0
@@ -377,9 +385,13 @@ class _Run:
         if objects:
             # Over fewer connections, 16, 8, 4, …; at last by one plain question for all of it.
             item.connections = max(1, item.connections // 2)
+            if busy or isinstance(error, AccessDenied):
+                self._hosts.refused(item, self._active.values(), time.monotonic())
             item.whole = item.whole or (cheap and item.tries >= self._limits.tries - 1)
-        after = max(asked, min(60.0, 0.5 * 2 ** (item.tries - 1)) * random.uniform(0.8, 1.2))
+        after = max(asked, min(60.0, 0.5 * 2 ** (item.tries - 1 + 2 * crowded)) * random.uniform(0.8, 1.2))
         item.quiet_since += asked
+        if asked:
+            self._hosts.rest(item, time.monotonic() + after)
         self._watch(Retrying(item.asset.name, _cause(error), after, item.tries))
         self._park(item, after)
 

@@ -17,6 +17,7 @@ from conda_assets.errors import AccessDenied, AssetFailed, NetworkFailed, NotThe
 __all__ = ["is_recoded", "of_status", "of_tls", "retry_after_s"]
 
 _LATER = frozenset({408, 423, 425, 429, 430, 498, 499})
+_BUSY = frozenset({429, 430, 503, 509, 529})
 # Not implemented, version not supported, network login needed: the same tomorrow.
 _NEVER = frozenset({501, 505, 511})
 _SUFFIXES = {
@@ -42,7 +43,7 @@ def of_status(asset: str, status: int, where: str, wait_s: float = 0.0) -> Asset
         return UpstreamChanged(asset, f"{where} has another version of the file now")
     if status in _LATER or (status >= 500 and status not in _NEVER):
         later = f", try again in {wait_s:.0f} s" if wait_s else ""
-        return NetworkFailed(asset, said + later, wait_s)
+        return NetworkFailed(asset, said + later, wait_s, busy=status in _BUSY)
     return AssetFailed(asset, said)
 
 
