@@ -22,6 +22,10 @@ __all__ = ["Run", "measure"]
 
 _PATIENCE_S = 900.0
 _KILL_AT = 0.9
+# A peer that needs longer than this, and five times as long as we, runs in the first round only: a bench has to end.
+_LONG_S, _FAR_BEHIND = 25.0, 5.0
+# ext4 gives no inode out again for a minute: who makes files where thousands have just been deleted pays for that, by the round.
+_KEPT_BYTES, _MANY_FILES = 300_000_000, 300
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,21 @@ def measure(
             files = [File(name, tuple(f"{base}/{name}" for base in ground.bases), size, sha256) for name, size, sha256 in names]
             out_of = set(profile.slow)
             for number in range(1, rounds + 1):
+                took: dict[str, float] = {}
                 turn = number % len(peers)
                 for peer in peers[turn:] + peers[:turn]:
                     if peer.name in out_of:
                         continue
-                    run = _run(profile, peer, number, files, ground, work / "out")
+                    keep = len(sizes) >= _MANY_FILES and sum(sizes) <= _KEPT_BYTES
+                    here = work / f"out-{number}-{len(took)}" if keep else work / "out"
+                    run = _run(profile, peer, number, files, ground, here, keep=keep)
+                    took[peer.name] = run.seconds
                     if run.error and number == 1:
                         out_of.add(peer.name)
                     tell(f"{profile.name} {number}/{rounds} {peer.name}: {run.error or f'{run.seconds:.2f} s'}")
                     yield run
+                behind = max(_LONG_S, _FAR_BEHIND * took.get(OURS, 0.0))
+                out_of |= {name for name, seconds in took.items() if seconds > behind}
     except Skipped as error:
         tell(f"{profile.name}: skipped, {error}")
         yield Run(profile.name, "", 0, error=str(error))
@@ -92,7 +102,7 @@ def _write(folder: Path, sizes: Sequence[int]) -> list[tuple[str, int, str]]:
     return written
 
 
-def _run(profile: Profile, peer: Peer, number: int, files: Sequence[File], ground: Ground, out: Path) -> Run:
+def _run(profile: Profile, peer: Peer, number: int, files: Sequence[File], ground: Ground, out: Path, *, keep: bool) -> Run:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     (out / "env" / "conda-meta").mkdir(parents=True)
@@ -121,7 +131,8 @@ def _run(profile: Profile, peer: Peer, number: int, files: Sequence[File], groun
     except _Failed as error:
         return replace(blank, error=str(error))
     finally:
-        shutil.rmtree(out, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(out, ignore_errors=True)
 
 
 def _elsewhere(out: Path) -> Path:
