@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from conda_assets.api.exporting import bundling_of, write_folder, write_tar
-from conda_assets.events import Event, Progressed
-from conda_assets.store import open_stores
+from conda_assets.api.collect import Policy, Removal, collect, survey
+from conda_assets.api.exporting import Bundling, bundling_of, write_folder, write_tar
+from conda_assets.cli import bundles
+from conda_assets.events import Event, Observer, Progressed
+from conda_assets.store import collecting, open_stores
 from lab import Lab, Said
 from server import Server
 
@@ -338,6 +340,22 @@ def test_progress_is_told_of_the_whole_bundle(near: Lab, tmp_path: Path) -> None
         last = seen[-1]
         assert isinstance(last, Progressed)
         assert (last.asset, last.done_bytes, last.size_bytes) == (path.name, 305_004, 305_004)
+
+
+def test_what_is_being_exported_is_not_collected(near: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing places these files, and collecting begins with the first byte of the bundle."""
+    monkeypatch.setattr(collecting, "_FRESH_NS", 0)
+    gone: list[Removal] = []
+
+    def meanwhile(bundling: Bundling, path: Path, watch: Observer) -> int:
+        with survey(near.settings(), Policy(), os.environ) as findings:
+            gone.extend(collect(findings))
+        return write_tar(bundling, path, watch)
+
+    monkeypatch.setattr(bundles, "write_tar", meanwhile)
+    assert near.call("export", "-o", str(tmp_path / "b.tar")).status == 0
+    assert [each for each in gone if each.kind == "file"] == []
+    assert near.call("gc", "--json").json["totals"]["removed"] == 3  # type: ignore[index]
 
 
 def test_an_interrupted_export_says_how_to_go_on(near: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

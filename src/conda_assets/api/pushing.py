@@ -68,8 +68,22 @@ def push(assets: Sequence[Asset], holder: str, settings: Settings, watch: Observ
     if not settings.remotes:
         fix = "add one to `plugins: assets_stores:` in ~/.condarc, or to `CONDA_ASSETS_STORE`: `s3://bucket/prefix`, `oci://registry/repository`"
         raise UsageError("no remote store is set", fix)
-    with open_stores(settings.stores) as store:
+    # Held until they are there: somebody may collect on this machine meanwhile.
+    with open_stores(settings.stores, holds=not dry_run) as store:
         found = {asset.name: store.find(asset.digest) if asset.digest else store.find_url(asset.url) for asset in assets}
+        return _pushed(assets, found, holder, settings, watch, dry_run=dry_run)
+
+
+def _pushed(
+    assets: Sequence[Asset],
+    found: Mapping[str, Stored | None],
+    holder: str,
+    settings: Settings,
+    watch: Observer,
+    *,
+    dry_run: bool,
+) -> list[Pushed]:
+    """See `push`. `found`: what the store of this machine has, by the name of the asset."""
     rows = {
         asset.name: _failed(asset, NotStored(asset.name, "its bytes are not in the store of this machine"), watch)
         for asset in assets

@@ -64,10 +64,11 @@ def run_export(call: Call) -> int:
     if any(out.name.lower().endswith(end) for end in (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".zip")):
         raise UsageError(f"{out} cannot be made: bundles are not compressed", f"`-o {out.name.partition('.')[0]}.tar`")
     is_tar = out.suffix.lower() == ".tar"
-    with closing(open_stores(call.settings.stores)) as store:
+    # Held until they are written: a bundle of terabytes takes hours, in which somebody may collect.
+    with closing(open_stores(call.settings.stores, holds=True)) as store:
         bundling = bundling_of(assets, _texts(call, spec), store)
-    with _interruptible(call, "-o", call.args.output), call.drawing() as watch:
-        kept = (write_tar if is_tar else write_folder)(bundling, path, watch)
+        with _interruptible(call, "-o", call.args.output), call.drawing() as watch:
+            kept = (write_tar if is_tar else write_folder)(bundling, path, watch)
     contents = bundling.contents
     if call.json:
         totals = {"assets": len(assets), "objects": len(contents.objects), "size_bytes": contents.size_bytes, "kept_bytes": kept}
