@@ -282,6 +282,11 @@ class AssetFailed(AssetsError):
     def message(self) -> str:
         return f"{self.asset}: {self.cause}"
 
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        fix = f"correct `url:` of `{self.asset}`, or add one of its `mirrors:`, and run the same command again"
+        return (Hint(fix, "url"),)
+
 
 @dataclass(eq=False)
 class DigestMismatch(AssetsError):
@@ -495,7 +500,7 @@ class NoSource(AssetFailed):
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        return (Hint(self.fix, "source"),) if self.fix else ()
+        return (Hint(self.fix, "source"),) if self.fix else super().hints
 
 
 @dataclass(eq=False)
@@ -544,6 +549,10 @@ class UnsafePath(AssetFailed):
 
     code: ClassVar[str] = "unsafe_path"
 
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        return (Hint(f"see who put it there, remove it, or give `{self.asset}` another `path:`; then sync again", "path"),)
+
 
 @dataclass(eq=False)
 class NotAnArchive(AssetFailed):
@@ -565,7 +574,8 @@ class ArchiveRefused(AssetFailed):
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        return (Hint(self.fix, "archive"),) if self.fix else ()
+        usual = f"ask the publisher of `{self.asset}` for another archive, or take `unpack:` out to have it as it is"
+        return (Hint(self.fix or usual, "archive"),)
 
 
 @dataclass(eq=False)

@@ -38,7 +38,8 @@ def of_status(asset: str, status: int, where: str, wait_s: float = 0.0) -> Asset
     if status in (401, 403):
         return AccessDenied(asset, said)
     if status == 407:
-        return AssetFailed(asset, f"the proxy on the way to {where} wants a user and a password (407)")
+        fix = "put them into the URL of that proxy, in `HTTPS_PROXY` or in `proxy_servers:` of ~/.condarc"
+        return AccessDenied(asset, f"the proxy on the way to {where} wants a user and a password (407)", fix)
     if status == 412:
         return UpstreamChanged(asset, f"{where} has another version of the file now")
     if status in _LATER or (status >= 500 and status not in _NEVER):
