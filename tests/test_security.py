@@ -138,6 +138,26 @@ def test_https_leads_to_nothing_less(tmp_path: Path) -> None:
         server.wait(lambda: not server._connections)
 
 
+@pytest.mark.parametrize("to", ["http", "ftp"])
+def test_a_later_request_is_led_to_nothing_less(engine: Engine, tmp_path: Path, to: str) -> None:
+    """The first answer was right. aria2 follows redirects by itself, each connection's own."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    network = Network(verify=str(tmp_path / "ca.pem"))
+    into = tmp_path / "staging"
+    into.mkdir(mode=0o700)
+    with Server(tls=context) as safe, Server() as bare:
+        target = bare.add("/w.bin", os.urandom(4 << 20))
+        led = safe.redirect("/w.bin", target if to == "http" else target.replace("http:", "ftp:"))
+        job = Job("w", (led.replace("127.0.0.1", "localhost"),), into / "data", 4 << 20)
+        tiding = engine.bring(job, network)
+        assert isinstance(tiding.error, InsecureRedirect)
+        assert "leads to http or ftp" in tiding.error.message
+        assert bare.accepted == 0
+
+
 def _refused(asset: Asset, network: Network) -> str:
     """What is said of the redirect. An error that is kept would keep its connection open, and the server waits for its end."""
     try:

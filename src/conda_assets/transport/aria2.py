@@ -27,6 +27,7 @@ from conda_assets.errors import (
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding, bittorrent, orders
 from conda_assets.transport.daemon import Daemon
+from conda_assets.transport.door import Door
 from conda_assets.transport.failures import of_complaints, of_disk, shown_source
 from conda_assets.transport.live import KEYS, Live, Row, pin_of, read_rows
 from conda_assets.transport.partial import Journal, Partial
@@ -77,6 +78,7 @@ class Aria2:
         self._live: dict[str, Live] = {}
         self._plain: set[tuple[str, str, int]] = set()
         self._heard_at = time.monotonic()
+        self._door: Door | None = None
 
     @property
     def name(self) -> str:
@@ -132,6 +134,8 @@ class Aria2:
             self._daemon.stop(idle=idle)
             self._daemon = None
         self._close_broker()
+        if self._door is not None:
+            self._door.close()
         (self._scratch / "authorities.pem").unlink(missing_ok=True)
         with suppress(OSError):  # not there any more, or others keep something in it
             self._scratch.rmdir()
@@ -184,7 +188,10 @@ class Aria2:
             length = left.piece_bytes if left else orders.piece_bytes(job, plain=plain)
             live = Live(job, "", partial, left.done_bytes if left else 0, plain, self._routes(job))
             metalink = self._has("Metalink")
-            call = orders.order(job, self._network, urls=live.urls, length=length, plain=plain, metalink=metalink)
+            self._door = door = self._door or Door()
+            call = orders.order(
+                job, self._network, urls=live.urls, length=length, plain=plain, metalink=metalink, closed=door.url
+            )
             if left is None and pin.size_bytes is not None:
                 # From the first byte on it is known whose bytes these are.
                 partial.write_journal(Journal(pin, length, empty_bits(pin.size_bytes, length)))

@@ -25,6 +25,7 @@ from conda_assets.errors import (
 )
 from conda_assets.model import shown_url
 from conda_assets.transport import Job
+from conda_assets.transport.door import REFUSED
 from conda_assets.web.failures import of_status
 
 __all__ = ["of_aria2", "of_complaints", "of_disk", "shown_source"]
@@ -52,7 +53,7 @@ _DISK = {
 
 
 # Most telling first.
-_TELLING = (DiskFull, DiskRefused, UpstreamChanged, NetworkFailed, TlsFailed, AssetsError)
+_TELLING = (DiskFull, DiskRefused, InsecureRedirect, UpstreamChanged, NetworkFailed, TlsFailed, AssetsError)
 
 
 def shown_source(job: Job) -> str:
@@ -105,6 +106,10 @@ def of_aria2(job: Job, code: int, said: str) -> AssetsError:
     match = _STATUS.search(said)
     if match and match[1] == "416":
         return NetworkFailed(job.id, f"{where} refuses a part of the file (416)")
+    if match and int(match[1]) == REFUSED:
+        return InsecureRedirect(
+            job.id, f"{where} leads to http or ftp, after it has first answered otherwise; that is not followed"
+        )
     if match:
         return of_status(job.id, int(match[1]), where)
     return _of_text(job, where, code, said)
@@ -133,6 +138,8 @@ def _of_text(job: Job, where: str, code: int, said: str) -> AssetsError:
     if "SSL/TLS" in said or "SSL" in said.split(":")[0] or "certificate" in said:
         hosts = ", ".join(dict.fromkeys(urlsplit(url).hostname or "?" for url in job.urls))
         return TlsFailed(job.id, f"no safe connection to {hosts}: {_words(said.replace('SSL/TLS handshake failure:', ''))}")
+    if said.startswith("CUID#") and "Redirect to" in said:
+        return InsecureRedirect(job.id, f"{where} redirects to something that is not on the web")
     if code == 22:
         return NetworkFailed(job.id, f"{where} does not speak HTTP properly{_reason(said)}")
     if code in (1, 31, 32):

@@ -101,10 +101,11 @@ def piece_bytes(job: Job, *, plain: bool) -> int:
     return max(length, _PLAIN_PIECE_BYTES) if plain else length
 
 
-def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain: bool, metalink: bool) -> Call:
+def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain: bool, metalink: bool, closed: str = "") -> Call:
     """The call that adds the job. `urls`: what aria2 shall ask, the job's own or a broker's for them.
 
-    `length`: bytes of a piece; `plain`: no pipelining; `metalink`: this aria2 reads Metalinks.
+    `length`: bytes of a piece; `plain`: no pipelining; `metalink`: this aria2 reads Metalinks. `closed`: URL of a proxy that
+    refuses everybody, for schemes to which no redirect may lead.
 
     Raises:
         AssetFailed: a URL that would be read as something else.
@@ -131,6 +132,7 @@ def order(job: Job, network: Network, *, urls: Sequence[str], length: int, plain
         "proxy-method": "tunnel" if network.admit else "get",
         **proxy_options((*job.urls, *urls), network, direct=[] if network.admit else _hosts(set(urls) - set(job.urls))),
     }
+    options.update(_closed(job, urls, network, closed))
     options.update(login_options(job))
     if pin := _pin(job):
         options["header"] = pin
@@ -146,6 +148,15 @@ def _metalink(job: Job, urls: Sequence[str]) -> str:
         '<?xml version="1.0" encoding="UTF-8"?><metalink xmlns="urn:ietf:params:xml:ns:metalink">'
         f'<file name="{_escaped(job.into.name)}"><size>{job.size_bytes}</size>{listed}</file></metalink>'
     )
+
+
+def _closed(job: Job, urls: Sequence[str], network: Network, closed: str) -> dict[str, object]:
+    """aria2 follows every redirect, and is led afresh by each: from https to nothing less, from the web to nothing else."""
+    schemes = {urlsplit(url).scheme.lower() for url in job.urls}
+    # A guard of ours is asked for the broker, too, and knows itself where it may lead.
+    if not closed or not schemes <= {"http", "https"} or (network.admit and set(urls) != set(job.urls)):
+        return {}
+    return {f"{scheme}-proxy": closed for scheme in ("ftp", *(() if "http" in schemes else ("http",)))}
 
 
 def _escaped(text: str) -> str:
@@ -180,7 +191,8 @@ def _hosts(urls: Iterable[str]) -> list[str]:
 def proxy_options(urls: Sequence[str], network: Network, direct: list[str]) -> dict[str, object]:
     """The proxy of each scheme, and the hosts to be reached directly; never what aria2 would find by itself."""
     options: dict[str, object] = {"all-proxy": "", "http-proxy": "", "https-proxy": "", "ftp-proxy": "", "no-proxy": ""}
-    for url in urls:
+    # Without any proxy nothing has to be reached around one.
+    for url in urls if network.proxies else ():
         parts, proxy = urlsplit(url), proxy_for(url, network.proxies)
         if parts.hostname in direct or parts.scheme.lower() not in ("http", "https", "ftp"):
             continue
