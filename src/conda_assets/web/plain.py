@@ -21,6 +21,7 @@ from conda_assets.errors import NetworkFailed
 from conda_assets.model import shown_url
 from conda_assets.settings import Network
 from conda_assets.web.credentials import credentials_for
+from conda_assets.web.header import WholeHeader
 from conda_assets.web.reach import authorities, origin_of, proxy_for
 
 __all__ = ["Plain", "PlainAnswer", "context_of", "is_plain", "plain_of"]
@@ -58,6 +59,14 @@ def context_of(network: Network) -> ssl.SSLContext:
     return ssl.create_default_context(
         cafile=str(trusted) if trusted and not folder else None, capath=str(trusted) if folder else None
     )
+
+
+class _Open(http.client.HTTPConnection):
+    response_class = WholeHeader
+
+
+class _Safe(http.client.HTTPSConnection):
+    response_class = WholeHeader
 
 
 class Headers(Mapping[str, str]):
@@ -171,8 +180,8 @@ class Plain:
                 self._context = context_of(self._network)
         timeout_s = self._network.connect_timeout_s
         if scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
-        return http.client.HTTPConnection(host, port, timeout=timeout_s)
+            return _Safe(host, port, timeout=timeout_s, context=self._context)
+        return _Open(host, port, timeout=timeout_s)
 
 
 @lru_cache(maxsize=4)

@@ -23,6 +23,8 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from conda_assets.web.header import WholeHeader
+
 __all__ = ["CUT", "TROUBLE", "Adapter", "Wire", "told_apart"]
 
 #: Everything that an exchange may end with; requests passes some of it on as it is.
@@ -89,6 +91,8 @@ def _hold(connection: HTTPConnection) -> None:
 
 
 class _PlainConnection(HTTPConnection):
+    response_class = WholeHeader
+
     def connect(self) -> None:
         _hold(self)
         super().connect()
@@ -100,6 +104,8 @@ class _PlainConnection(HTTPConnection):
 
 
 class _SafeConnection(HTTPSConnection):
+    response_class = WholeHeader
+
     def connect(self) -> None:
         _hold(self)
         super().connect()
