@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import select
 import socket
+import struct
+import threading
 import time
 from collections.abc import Callable
 
@@ -199,6 +201,85 @@ def only_probed(content: bytes, answer: bytes) -> Talk:
     return talk
 
 
+def some(content: bytes, other: Talk, each: int = 3) -> Talk:
+    """An honest server, but for every third request after the probe."""
+    count = 0
+
+    def talk(connection: socket.socket, request: Request) -> bool:
+        nonlocal count
+        count += span(request, len(content)) != (0, 0)
+        wrong = count % each == 1 and span(request, len(content)) != (0, 0)
+        return (other if wrong else honest(content, tag(content)))(connection, request)
+
+    return talk
+
+
+def leading(content: bytes, to: str) -> Talk:
+    """An honest first byte, and a redirect of everything else."""
+    return only_probed(content, head("302 Found", f"Location: {to}", "Content-Length: 0"))
+
+
+def recoded_parts(content: bytes) -> Talk:
+    """Right bytes for a range, in chunks of which the header also says the length."""
+
+    def talk(connection: socket.socket, request: Request) -> bool:
+        first, last = span(request, len(content)) or (0, len(content) - 1)
+        asked, body = span(request, len(content)), content[first : last + 1]
+        named = [f"Content-Range: bytes {first}-{last}/{len(content)}"] if asked else []
+        lines = (*KIND, tag(content), *named, f"Content-Length: {len(body)}", "Transfer-Encoding: chunked")
+        start = head("206 Partial Content" if asked else "200 OK", *lines)
+        connection.sendall(start + b"%x;ext=1\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
+        return True
+
+    return talk
+
+
+def without_end(start: bytes, again: bytes, pause_s: float = 0.0) -> Talk:
+    """The start, and then always the same, for a minute or until the client has left."""
+
+    def talk(connection: socket.socket, request: Request) -> bool:
+        connection.sendall(start)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            connection.sendall(again)
+            time.sleep(pause_s)
+        return False
+
+    return talk
+
+
+def hinted(content: bytes) -> Talk:
+    """103 before each answer."""
+
+    def talk(connection: socket.socket, request: Request) -> bool:
+        connection.sendall(head("103 Early Hints", "Link: </style.css>; rel=preload") * 2)
+        return honest(content, tag(content))(connection, request)
+
+    return talk
+
+
+def hanging_up_above(content: bytes, most: int) -> Talk:
+    """A reset for each question that comes while so many are answered."""
+    live, lock = 0, threading.Lock()
+
+    def talk(connection: socket.socket, request: Request) -> bool:
+        nonlocal live
+        with lock:
+            live += 1
+            over = live > most and span(request, len(content)) != (0, 0)
+        try:
+            if over:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return False
+            time.sleep(0.02)
+            return honest(content, tag(content))(connection, request)
+        finally:
+            with lock:
+                live -= 1
+
+    return talk
+
+
 def one_of_many_lies(content: bytes) -> Talk:
     """Every third request for a later part gets zeros."""
     count = 0
@@ -236,6 +317,16 @@ def closing_often(content: bytes, each: int) -> Talk:
         start = whole.index(b"\r\n\r\n") + 4
         connection.sendall(whole[: start + each])
         return len(whole) <= start + each
+
+    return talk
+
+
+def named(size: int) -> Talk:
+    """A first byte of so many."""
+
+    def talk(connection: socket.socket, request: Request) -> bool:
+        connection.sendall(head("206 Partial Content", *KIND, f"Content-Range: bytes 0-0/{size}", "Content-Length: 1") + b"x")
+        return True
 
     return talk
 

@@ -6,6 +6,7 @@ docs/faults.md says the same for people.
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
 import os
 import random
@@ -29,6 +30,7 @@ from conda_assets.errors import (
     AssetFailed,
     AssetsError,
     DigestMismatch,
+    DiskFull,
     InsecureRedirect,
     NetworkFailed,
     NotTheFile,
@@ -103,6 +105,7 @@ ROWS = {
     "right headers, another part": faulty((DigestMismatch, RIGHT), BELIEVED, shifted_body=4096),
     "ranges off by one": spoken(lambda body: hostile.off_by_one(body), (DigestMismatch, RIGHT), BELIEVED),
     "one connection of many lies": spoken(lambda body: hostile.one_of_many_lies(body), (DigestMismatch, RIGHT), BELIEVED),
+    "206 in chunks": spoken(lambda body: hostile.recoded_parts(body)),
     # Refusals and patience
     "503 twice": faulty(status=503, first=2),
     "503 always": faulty(NetworkFailed, status=503),
@@ -117,6 +120,20 @@ ROWS = {
     "Retry-After is long past": faulty(status=503, retry_after="Mon, 01 Jan 1990 00:00:00 GMT", first=1),
     "Retry-After is a week": faulty(NetworkFailed, status=503, retry_after="604800", first=1),
     "Retry-After is in the year 9999": faulty(NetworkFailed, status=503, retry_after="Fri, 31 Dec 9999 23:59:59 GMT", first=1),
+    "Retry-After is a date": faulty(
+        status=503, retry_after=email.utils.formatdate(time.time() + 20, usegmt=True), first=1
+    ),
+    "Retry-After is a year from now": faulty(
+        NetworkFailed, status=503, retry_after=email.utils.formatdate(time.time() + 31_536_000, usegmt=True)
+    ),
+    "400": faulty(AssetFailed, status=400),
+    "405": faulty(AssetFailed, status=405),
+    "501": faulty(AssetFailed, status=501),
+    "404 after the probe": spoken(lambda body: hostile.only_probed(body, head("404 Not Found", "Content-Length: 0")), NotThere),
+    "401 after the probe": spoken(
+        lambda body: hostile.only_probed(body, head("401 Unauthorized", "WWW-Authenticate: Basic", "Content-Length: 0")),
+        AccessDenied,
+    ),
     "404": faulty(NotThere, status=404),
     "410": faulty(NotThere, status=410),
     "401": faulty(AccessDenied, user="somebody:else"),
@@ -141,6 +158,19 @@ ROWS = {
     "a header of 60 kB": faulty(huge_header=60_000),
     "a header of 1 MB": faulty(NetworkFailed, huge_header=1_000_000),
     "1,000 headers": faulty(NetworkFailed, extra=tuple((f"X-{n}", "v" * 60) for n in range(1000))),
+    "a header is cut off": spoken(lambda _: hostile.raw(b"HTTP/1.1 200 OK\r\nContent-Ty"), NetworkFailed),
+    "a header is cut off at a line": spoken(lambda _: hostile.raw(b"HTTP/1.1 200 OK\r\nAge: 1\r\n"), NetworkFailed),
+    "a header is cut off now and then": spoken(
+        lambda body: hostile.some(body, hostile.raw(b"HTTP/1.1 206 Partial Content\r\nContent-Ty"))
+    ),
+    "a line of a header a second": spoken(
+        lambda _: hostile.without_end(b"HTTP/1.1 200 OK\r\n", b"X-More: x\r\n", 0.5), NetworkFailed
+    ),
+    "reset above two connections": spoken(lambda body: hostile.hanging_up_above(body, 2)),
+    "reset after the probe": spoken(lambda body: hostile.only_probed(body, b""), NetworkFailed),
+    "100 without end": spoken(lambda _: hostile.without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.05), NetworkFailed),
+    "103 before every answer": spoken(lambda body: hostile.hinted(body)),
+    "101": spoken(lambda _: hostile.raw(head("101 Switching Protocols", "Upgrade: h2c")), AssetFailed),
     "100 before every answer": spoken(lambda body: hostile.after_continue(body)),
     "no HTTP at all": spoken(lambda _: hostile.raw(b"SSH-2.0-OpenSSH_9.6\r\n"), (NetworkFailed, AssetFailed)),
     # Lengths
@@ -155,6 +185,9 @@ ROWS = {
     "chunked with a trailer": spoken(lambda body: hostile.chunks(body, trailer=True)),
     "chunked, cut": spoken(lambda body: hostile.chunks(body, stop_at=500_000), NetworkFailed),
     "chunked, with nonsense": spoken(lambda body: hostile.chunks(body, size_line="zz"), (NetworkFailed, AssetFailed)),
+    "a chunk of 2^64 bytes": spoken(lambda body: hostile.chunks(body, size_line="ffffffffffffffff"), NetworkFailed),
+    "a chunk of less than none": spoken(lambda body: hostile.chunks(body, size_line="-5"), NetworkFailed),
+    "2^63 bytes": spoken(lambda body: hostile.named(1 << 63), DiskFull),
     "no length": faulty(RIGHT, NotTheFile, no_length=True),
     "no length, cut": faulty((DigestMismatch, NetworkFailed), NotTheFile, no_length=True, cut_after=500_000, cut_by="close"),
     "HTTP/1.0": spoken(lambda body: hostile.old(body)),
@@ -166,6 +199,14 @@ ROWS = {
     "an HTML page after the probe": spoken(
         lambda body: hostile.only_probed(body, head("200 OK", "Content-Type: text/html", "Content-Length: 9") + b"<html/>\r\n"),
         AssetFailed,
+    ),
+    "an HTML page now and then": spoken(
+        lambda body: hostile.some(
+            body, hostile.raw(head("200 OK", "Content-Type: text/html", "Content-Length: 9") + b"<html/>\r\n")
+        )
+    ),
+    "404 with a page without end": spoken(
+        lambda _: hostile.without_end(head("404 Not Found", "Transfer-Encoding: chunked"), b"4\r\nmore\r\n", 0.01), NotThere
     ),
     "an empty file": faulty(NotTheFile, empty=True),
     "an empty file after the probe": spoken(
@@ -200,6 +241,11 @@ ROWS = {
     "a redirect to ftp": faulty(InsecureRedirect, redirect="ftp://127.0.0.1/x"),
     "a redirect to nowhere": faulty((InsecureRedirect, NetworkFailed, AssetFailed), redirect="http://"),
     "a redirect to nonsense": faulty((InsecureRedirect, AssetFailed, NetworkFailed), redirect="http://[::1/x"),
+    "a redirect to data": faulty(InsecureRedirect, redirect="data:text/plain,hello"),
+    "a redirect to a file after the probe": spoken(
+        lambda body: hostile.leading(body, "file:///etc/passwd"), InsecureRedirect
+    ),
+    "a redirect to ftp after the probe": spoken(lambda body: hostile.leading(body, "ftp://127.0.0.1/x"), InsecureRedirect),
     "a redirect without a place": spoken(lambda _: hostile.raw(head("302 Found", "Content-Length: 0")), AssetFailed),
     "300": spoken(lambda _: hostile.raw(head("300 Multiple Choices", "Content-Length: 0", "Location: /x")), AssetFailed),
 }  # fmt: skip
@@ -313,8 +359,8 @@ def test_a_fault_ends_in_right_bytes_or_a_clear_error(told: dict[str, Told], nam
         assert not path.exists()
         said = outcome.error.message
         assert said.startswith(f"{asset}: ")
-        assert "127.0.0.1" in said or "redirects" in said, said
-        assert outcome.error.hints or type(outcome.error) is AssetFailed, said
+        assert "127.0.0.1" in said or "redirects" in said or isinstance(outcome.error, DiskFull), said
+        assert outcome.error.hints, said
         assert "canary" not in said + str(outcome.error.to_json())
 
 

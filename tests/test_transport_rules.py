@@ -29,7 +29,7 @@ from conda_assets.errors import (
 from conda_assets.model import Fresh
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding
-from engines import MIB, PATIENT, Engine, closing, drive, engines, made_of, written_by
+from engines import MIB, PATIENT, Engine, closing, drive, engines, made_of, pool_engine, written_by
 from server import MODIFIED, Faults, Server, Virtual
 
 
@@ -256,9 +256,23 @@ def test_what_was_planted_is_removed_and_not_followed(engine: Engine, into: Path
 @pytest.mark.slow
 def test_a_silent_server_is_given_up(engine: Engine, into: Path) -> None:
     with Server() as server:
-        url = server.add("/w.bin", Virtual(3 * MIB), stall_after=100_000)
+        # More with each question would be progress, however slow.
+        url = server.add("/w.bin", Virtual(3 * MIB), stall_after=1_000)
         last = engine.bring(Job("a", (url,), into, 3 * MIB), Network(connect_timeout_s=1, read_timeout_s=1), stall_s=1.0)
         assert isinstance(last.error, NetworkFailed), last
+
+
+@pytest.mark.slow
+def test_one_connection_goes_on_where_it_fell_silent(into: Path) -> None:
+    """And not from the last piece before: a server that is silent after 400 kB each time would be asked for them for ever."""
+    content = Virtual(3 * MIB)
+    with Server() as server:
+        url = server.add("/w.bin", content, stall_after=400_000)
+        job = Job("a", (url,), into, content.size)
+        last = pool_engine().bring(job, Network(connect_timeout_s=1, read_timeout_s=0.3))
+        assert (last.done, last.error) == (True, None)
+        assert written_by(into, content)
+        assert server.sent("/w.bin") == content.size
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def _fetch(
         store=store,
         transport=lambda: make_transport(settings, store, environ, watch),
         probe=ask,
-        limits=Limits(connections=settings.connections, jobs=settings.jobs),
+        limits=Limits(connections=settings.connections, jobs=settings.jobs, paced=settings.limit_rate is not None),
         watch=watch,
     )
     with closing(arrivals):  # type: ignore[type-var]

@@ -39,7 +39,7 @@ def bring_all(
         store=store,
         transport=lambda: make_transport(settings, store, environ, watch, local=local),
         probe=through_swarm(through_centre(through_remotes(ask, settings, watch), settings, watch), settings),
-        limits=Limits(connections=settings.connections, jobs=settings.jobs),
+        limits=Limits(connections=settings.connections, jobs=settings.jobs, paced=settings.limit_rate is not None),
         watch=watch,
         small=None if local else way_for_small(settings, store),
     )

@@ -64,6 +64,8 @@ class Item:
     best_bytes: int = 0
     paced_bytes: int = 0
     quiet_since: float = 0.0
+    most_bytes: int = 0
+    heard_at: float = 0.0
     earlier_bytes: int = 0
     job_bytes: int = 0
     reserved_bytes: int = 0
@@ -118,6 +120,12 @@ class Item:
             self.tries, self.best_bytes = 0, done_bytes
         if done_bytes >= self.paced_bytes + _PACE_BYTES:
             self.paced_bytes, self.quiet_since = done_bytes, time.monotonic()
+        if done_bytes > self.most_bytes:
+            self.most_bytes, self.heard_at = done_bytes, time.monotonic()
+
+    def silent_s(self) -> float:
+        """For how long nothing new has come, over all tries."""
+        return time.monotonic() - max(self.heard_at, self.quiet_since)
 
     def job(self, locked: Locked, claim: Claim) -> Job:
         """The transfer to order, now that the publisher has been asked."""
@@ -239,7 +247,7 @@ class Item:
             self.refused.add(self.only)
         self.urls, self.alone, self.whole, self.salved = self._all()[:1], True, False, None
         self.denied = None
-        self.best_bytes = self.paced_bytes = 0
+        self.best_bytes = self.paced_bytes = self.most_bytes = 0
         self.quiet_since = 0.0
         return bool(self.urls)
 

@@ -44,6 +44,12 @@ _SPARE_BYTES = 16 << 20
 _LONGEST_WAIT_S = 300.0
 # As much may come twice where a server has to be asked in another way.
 _CHEAP_BYTES = 64 << 20
+# And of a whole file of that size at once, when it is silent: there is no time for five tries.
+_SILENT_S = 20.0
+# So much has come of a try that the server does not object to how it was asked.
+_MUCH_BYTES = 1 << 20
+# With less patience left than this, a further try would only make the end late.
+_TOO_LATE_S = 10.0
 _ENGINE_STARTS = 3
 
 Probe = Callable[[Asset, str], Locked]
@@ -281,6 +287,9 @@ class _Run:
     def _begin(self, item: Item, locked: Locked, claim: Claim, transport: Transport) -> None:
         self._reserve(item, locked)
         item.from_empty = not claim.data.exists()
+        if item.salved:
+            # What was left of it has been read meanwhile.
+            item.quiet_since = time.monotonic()
         algorithms = {"sha256"} | ({item.wanted.algorithm} if item.wanted else set())
         size_of, algorithm = (piece_size_for, "sha256") if item.want.pieces else (sum_size_for, "crc32")
         piece_bytes = size_of(locked.size_bytes) if locked.size_bytes else 0
@@ -327,14 +336,31 @@ class _Run:
         if tiding.size_bytes and tiding.size_bytes - tiding.done_bytes < tiding.bytes_per_s * _ABOUT_TO_END_S:
             self._ending = True
         self._watch(Progressed(name, tiding.done_bytes, tiding.size_bytes, tiding.bytes_per_s, tiding.connections, verified))
-        if tiding.error is not None:
-            yield from self._failed(item, tiding.error)
+        if tiding.queued:
+            item.quiet_since = time.monotonic()
+        if (error := tiding.error or self._objection(item, item.locked, tiding)) is not None:
+            yield from self._failed(item, error)
         elif tiding.done:
             now = self._workers.submit(self._probe, item.asset, item.locked.url) if item.must_be_the_same else None
             item.finishing = self._hashers.submit(self._finish, item, item.follower, item.hashing, now)
             item.finishing.add_done_callback(self._wake)
         elif tiding.front_bytes > verified and (item.hashing is None or item.hashing.done()):
             item.hashing = self._hashers.submit(_follow, item.follower, tiding.front_bytes)
+
+    def _objection(self, item: Item, locked: Locked, tiding: Tiding) -> AssetsError | None:
+        """What a transport does not see: that there is no end to the silence, or to the file."""
+        name, where, patience_s = item.asset.name, shown_url(locked.final_url), self._limits.patience_s
+        if tiding.done:
+            return None
+        if not self._limits.paced and item.silent_s() > patience_s:
+            return NetworkFailed(name, f"no byte from {where} for {patience_s:.0f} s, over all tries")
+        if locked.size_bytes is not None:
+            return None
+        most = item.asset.size_bytes
+        if most is not None and tiding.done_bytes > most + item.asset.size_slack_bytes:
+            return SizeMismatch(name, most, tiding.done_bytes, where)
+        free = self._store.free_bytes()
+        return DiskFull(str(self._store.folder), _SPARE_BYTES, free, name) if free < _SPARE_BYTES else None
 
     def _finish(self, item: Item, follower: Follower, before: Future[None] | None, now: Future[Locked] | None) -> Stored:
         stored = item.finish(follower, before, now)
@@ -353,8 +379,12 @@ class _Run:
         refused = isinstance(error, (AccessDenied, NotThere)) and item.moving and item.locked is not None
         ended = refused and item.locked is not None and bool(item.locked.fresh)
         # It has just said otherwise: what it means are so many connections, or parts.
-        objects = item.moving and not ended and not (isinstance(error, NetworkFailed) and error.cut and item.job_bytes)
-        cheap = item.moving and item.locked is not None and item.locked.resumable and _on_disk(item) <= _CHEAP_BYTES
+        served = isinstance(error, NetworkFailed) and item.job_bytes >= (1 if error.cut else _MUCH_BYTES)
+        objects = item.moving and not ended and not served
+        resumable = item.moving and item.locked is not None and item.locked.resumable
+        cheap = resumable and _on_disk(item) <= _CHEAP_BYTES
+        small = item.locked is not None and (item.locked.size_bytes or _CHEAP_BYTES) < _CHEAP_BYTES
+        at_once = resumable and small and item.silent_s() > _SILENT_S
         item.rest()
         if isinstance(error, DigestMismatch):
             yield from self._blame(item, error, cheap=cheap)
@@ -387,7 +417,7 @@ class _Run:
             item.connections = max(1, item.connections // 2)
             if busy or isinstance(error, AccessDenied):
                 self._hosts.refused(item, self._active.values(), time.monotonic())
-            item.whole = item.whole or (cheap and item.tries >= self._limits.tries - 1)
+            item.whole = item.whole or at_once or (cheap and item.tries >= self._limits.tries - 1)
         after = max(asked, min(60.0, 0.5 * 2 ** (item.tries - 1 + 2 * crowded)) * random.uniform(0.8, 1.2))
         item.quiet_since += asked
         if asked:
@@ -399,7 +429,7 @@ class _Run:
         """It has been tried as often, or for as long, as makes sense."""
         quiet_s = time.monotonic() - item.quiet_since
         most = 2 if item.denied is not None else self._limits.tries
-        return max(item.tries, item.changes) >= most or quiet_s > self._limits.patience_s
+        return max(item.tries, item.changes) >= most or quiet_s > self._limits.patience_s - _TOO_LATE_S
 
     def _blame(self, item: Item, error: DigestMismatch, *, cheap: bool) -> Iterator[Arrival]:
         assert item.claim is not None

@@ -108,6 +108,7 @@ class Limits:
     """`connections`: to one server for one file. `jobs`: large files at once; `files`: files of any size at once.
 
     `tries`: without progress, before giving up, and `patience_s`: seconds without any. What a server asks to wait does not count.
+    `paced`: somebody wants it slow, so that long times without a byte say nothing.
     """
 
     connections: int = 16
@@ -115,6 +116,7 @@ class Limits:
     files: int = 32
     tries: int = 5
     patience_s: float = 90.0
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Centre:
             self.store,
             self.carrier,
             self._probe,
-            limits=Limits(connections=settings.connections, jobs=settings.jobs),
+            limits=Limits(connections=settings.connections, jobs=settings.jobs, paced=True),
             files=_FILES_PER_JOB * settings.jobs,
             quota=self._quota,
             arrived=self.meter.stale,

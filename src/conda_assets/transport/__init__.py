@@ -60,7 +60,8 @@ class Tiding:
 
     `front_bytes`: the file is complete and final up to here (what a hash may follow). `fetched_bytes`: came over the network in
     this run. `done`: all bytes are in `into` and nobody writes it any more. `error`: the job has ended without success;
-    progress is kept. `bits`: one bit a piece of `piece_bytes`, highest bit first, set where the piece is there; empty if unknown.
+    progress is kept. `queued`: it waits for its turn, nobody has been asked yet. `bits`: one bit a piece of `piece_bytes`,
+    highest bit first, set where the piece is there; empty if unknown.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Tiding:
     connections: int
     done: bool = False
     error: AssetsError | None = None
+    queued: bool = False
     bits: bytes = field(default=b"", repr=False)
     piece_bytes: int = 0
 

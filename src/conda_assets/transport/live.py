@@ -135,7 +135,7 @@ class Live:
         """What is known now."""
         row, size_bytes = self.row, self.job.size_bytes
         if row is None:
-            return Tiding(self.job.id, self.before_bytes, size_bytes, 0, 0, 0.0, 0, done, error)
+            return Tiding(self.job.id, self.before_bytes, size_bytes, 0, 0, 0.0, 0, done, error, queued=not (done or error))
         front = 0
         # What a torrent brings is elsewhere until it is whole, and its pieces are those of all its files.
         if self.job.swarm:

@@ -48,7 +48,16 @@ class _Copy:
         over = self.ended.is_set()
         done, size = self.done_bytes, self.job.size_bytes
         return Tiding(
-            self.job.id, done, size, done, done, 0.0, 0 if over else 1, done=over and self.error is None, error=self.error
+            id=self.job.id,
+            done_bytes=done,
+            size_bytes=size,
+            front_bytes=done,
+            fetched_bytes=done,
+            bytes_per_s=0.0,
+            connections=0 if over else 1,
+            done=over and self.error is None,
+            error=self.error,
+            queued=not self.started,
         )
 
     def _copy(self) -> None:

@@ -120,6 +120,7 @@ class Stream:
             connections=int(self._active),
             done=self.done,
             error=self.error,
+            queued=not self.started,
         )
 
     def _bring(self) -> None:
@@ -172,9 +173,9 @@ class Stream:
                 self._skip()
                 if not self._bits or self._at == self.job.size_bytes:
                     return
-            except NetworkFailed as error:
-                # A cut that has brought something is gone on from at once.
-                if not error.cut or not self.job.resumable or self._at < before + _WORTH_BYTES or self.stopping.is_set():
+            except NetworkFailed:
+                # A cut or a silence that has brought something is gone on from at once, where it ended and not a piece before.
+                if not self.job.resumable or self._at < before + _WORTH_BYTES or self.stopping.is_set():
                     raise
                 self._skip()
 
