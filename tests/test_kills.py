@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from conda_assets.store import Tree
 from lab import Lab
 from server import Server, Virtual
 
@@ -18,6 +21,9 @@ BIG = Virtual(48_000_000, seed=9)
 # Both ends of what a victim can be: our process alone, or with the engine it started.
 #: Fifty make five minutes; a release is tried with 200.
 ROUNDS = int(os.environ.get("CONDA_ASSETS_KILL_ROUNDS", "50"))
+SEED = int(os.environ.get("CONDA_ASSETS_KILL_SEED", "50"))
+#: Of a file of that size, and how many connections bring it.
+PIECE_BYTES, CONNECTIONS = 1 << 20, 16
 VICTIMS = ("python", "aria2c", "both")
 
 
@@ -63,28 +69,46 @@ def wait_for_bytes(server: Server, path: str, count: int, process: subprocess.Po
     not Path("/proc/self/stat").exists(), reason="finds aria2c's process through /proc, which this system has not"
 )
 def test_fifty_rounds_of_kills_end_in_fifty_right_files(lab: Lab) -> None:
-    chance = random.Random(50)
+    chance = random.Random(SEED)
     rounds = ROUNDS
     again: list[float] = []
+    kept = 0
     with Server(rate=3_000_000) as server:
         for number in range(rounds):
             path = f"/{number}.bin"
-            lab.write([{"name": "big", "url": server.add(path, BIG), "sha256": BIG.sha256, "path": f"{number}.bin"}])
-            os.environ["CONDA_ASSETS_STORE"] = str(lab.folder / f"store{number}")
+            small = f"small {number}".encode()
+            digest = hashlib.sha256(small).hexdigest()
+            lab.write(
+                [
+                    {"name": "big", "url": server.add(path, BIG), "sha256": BIG.sha256, "path": f"{number}.bin"},
+                    {"name": "small", "url": server.add(f"/{number}.txt", small), "sha256": digest, "path": f"{number}.txt"},
+                ]
+            )
+            store = lab.folder / f"store{number}"
+            os.environ["CONDA_ASSETS_STORE"] = str(store)
             prefix = str(lab.prefix())
             words = ("sync", "-p", prefix, "-q")
             process = lab.start(*words)
             wait_for_bytes(server, path, int(BIG.size * chance.uniform(0.1, 0.9)), process)
             kill(process, VICTIMS[number % 3])
             process.wait(30)
-            before = server.sent(path)
+            before, small_before = server.sent(path), server.sent(f"/{number}.txt")
+            had_small = Tree(store).object(digest).exists()
             said = lab.run(*words[:3], "--json")
             assert said.status == 0, said.err
+            # What was verified is not lost: it is there, and nobody is asked for it again.
+            assert lab.placed(f"{number}.txt").read_bytes() == small
+            assert server.sent(f"/{number}.txt") == small_before or not had_small
+            kept += had_small
             assert lab.placed(f"{number}.bin").read_bytes() == BIG.read(0, BIG.size)
             # What is in flight when the process dies is lost: pieces not yet complete, and what the last second brought.
-            again.append((server.sent(path) - BIG.size) / BIG.size)
+            again.append((server.sent(path) - BIG.size) / (PIECE_BYTES * CONNECTIONS))
             assert server.sent(path) - before < BIG.size, f"round {number} started over from zero"
-    print(f"fetched again, of the whole: mean {sum(again) / rounds:.3f}, max {max(again):.3f}")
+            # 200 rounds: mean 0.2, at most 0.5. A slow machine may not get to write its journal in time.
+            assert again[-1] <= 2.0, f"round {number} fetched {again[-1]:.2f} pieces a connection again"
+            shutil.rmtree(store)
+    print(f"{rounds} kills, {kept} of small verified files kept; pieces fetched again for each kill and connection:")
+    print(f"mean {sum(again) / rounds:.3f}, max {max(again):.3f}")
 
 
 @pytest.mark.slow
