@@ -229,7 +229,9 @@ class _Run:
         if stored is not None and not item.want.afresh:
             return item.arrival(stored=stored)
         self._engine.want()
-        item.quiet_since = item.quiet_since or time.monotonic()
+        now = time.monotonic()
+        # What it waited longer than it had to, for room or for its host, is no silence.
+        item.quiet_since = item.quiet_since + max(0.0, now - item.due) if item.quiet_since else now
         item.probing = self._workers.submit(self._probe_any, asset, item.urls)
         item.probing.add_done_callback(self._wake)
         self._active[item.want.key] = item
