@@ -115,6 +115,15 @@ class Bucket:
         with self.mapped(what):
             yield from self._client.get_paginator(operation).paginate(Bucket=self.name, **given)
 
+    def uploads(self, prefix: str) -> list[dict[str, Any]]:
+        """What was begun in parts and not ended."""
+        try:
+            pages = list(self.pages("list_multipart_uploads", "be listed", Prefix=prefix))
+        except Gone:
+            # rclone's server (1.75) says so where there are none.
+            return []
+        return [row for page in pages for row in page.get("Uploads", ())]
+
     def is_marked(self) -> bool:
         """There is a store of ours; False where there is none yet.
 

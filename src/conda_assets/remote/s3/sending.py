@@ -146,12 +146,11 @@ class _Upload:
     def _begun(self) -> tuple[str, dict[int, dict[str, Any]]] | None:
         """What a killed push has left, the newest of it: its id, and number → part."""
         try:
-            pages = list(self.bucket.pages("list_multipart_uploads", "be listed", Prefix=self.key))
+            rows = [row for row in self.bucket.uploads(self.key) if row["Key"] == self.key]
         except RemoteFailed as error:
             if error.refused:
                 return None  # who may put need not have the right to look
             raise
-        rows = [row for page in pages for row in page.get("Uploads", ()) if row["Key"] == self.key]
         for row in sorted(rows, key=lambda row: row["Initiated"], reverse=True):
             try:
                 listed = self.bucket.pages("list_parts", "be listed", Key=self.key, UploadId=row["UploadId"])

@@ -99,12 +99,9 @@ class S3Store(RemoteStore):
 
     def unended(self, before_s: float) -> tuple[_Upload, ...]:
         """Uploads in parts."""
-        below = self._keys.prefix + "objects/"
-        pages = self.bucket.pages("list_multipart_uploads", "be listed", Prefix=below)
         return tuple(
             _Upload(row["Key"], row["UploadId"])
-            for page in pages
-            for row in page.get("Uploads", ())
+            for row in self.bucket.uploads(self._keys.prefix + "objects/")
             if self._keys.sha256_of(row["Key"]) and row["Initiated"].timestamp() < before_s
         )
 

@@ -1,0 +1,227 @@
+"""Stores in buckets against a second real S3 server, rclone's: it streams, and it knows neither conditions nor sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.config import Config
+
+from conda_assets.events import Noted
+from conda_assets.model import State
+from engines import MIB
+from lab import Lab
+from rclone import KEY_ID, SECRET, Rclone, needs_rclone
+from server import Server, Virtual
+
+pytestmark = [pytest.mark.slow, needs_rclone]
+
+DAY_S = 86400
+NUMBERS = itertools.count()
+#: What a test of memory and speed moves: a gigabyte takes 30 s.
+LARGE_BYTES = int(os.environ.get("CONDA_ASSETS_LARGE_MIB", "200")) * MIB
+_PEAKS = "import atexit, resource\natexit.register(lambda: print(*(resource.getrusage(w).ru_maxrss for w in (0, -1))))"
+
+
+@pytest.fixture(scope="module")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
+    with Rclone(tmp_path_factory.mktemp("rclone")) as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(rclone: Rclone, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bucket that nobody else uses; its folder on the server's disk."""
+    name = f"lab-{next(NUMBERS)}"
+    session = botocore.session.Session()
+    session.set_credentials(KEY_ID, SECRET)
+    config = Config(s3={"addressing_style": "path"})
+    session.create_client("s3", region_name="us-east-1", endpoint_url=rclone.endpoint, config=config).create_bucket(Bucket=name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("CONDA_ASSETS_STORE", f"{os.environ['CONDA_ASSETS_STORE']},s3://{name}/x?endpoint={rclone.endpoint}")
+    return rclone.folder / name
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as made:
+        yield made
+
+
+def program(lab: Lab, patch: str, *words: str) -> subprocess.Popen[str]:
+    """The program in a process of its own, with a line of ours first."""
+    code = f"import sys\n{patch}\nfrom conda_assets.cli import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def object_of(bucket: Path, sha256: str) -> Path:
+    return bucket / "x" / "objects" / "sha256" / sha256[:2] / sha256
+
+
+def forget_store(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Another machine: an empty store, the same remote."""
+    folder, _, rest = os.environ["CONDA_ASSETS_STORE"].partition(",")
+    monkeypatch.setenv("CONDA_ASSETS_STORE", f"{folder}-{name},{rest}")
+
+
+def pushed(said: Any) -> dict[str, str]:
+    assert SECRET not in said.out + said.err
+    return {row["name"]: row["state"] for row in said.json["assets"]}
+
+
+def test_a_large_file_is_pushed_and_read_in_little_memory(bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resident memory of our process and of aria2c, each at its highest: 150 MB. CONDA_ASSETS_LARGE_MIB=1024 for a gigabyte."""
+    pytest.importorskip("resource")
+    large = Virtual(LARGE_BYTES, seed=9)
+    large.write(tmp_path / "large.bin")
+    lab = Lab(tmp_path)
+    lab.write([{"name": "l", "url": (tmp_path / "large.bin").as_uri(), "sha256": large.sha256}])
+    assert lab.call("fetch", "-q").status == 0
+    (tmp_path / "large.bin").unlink()
+    for verb in ("push", "fetch"):
+        began = time.monotonic()
+        done = program(lab, _PEAKS, verb, "-q")
+        out, talk = done.communicate(timeout=600)
+        assert done.returncode == 0, talk
+        peaks = [int(figure) * 1024 for figure in out.splitlines()[-1].split()]
+        print(f"{verb} of {large.size >> 20} MiB: {time.monotonic() - began:.1f} s, peaks {[peak / 1e6 for peak in peaks]} MB")
+        assert max(peaks) <= 150e6
+        forget_store(monkeypatch, "other")
+    assert object_of(bucket, large.sha256).stat().st_size == large.size
+
+
+_KILLED = """
+import os, signal
+from conda_assets.remote.s3.client import Bucket
+call, parts = Bucket.call, []
+def killed(self, operation, what, **given):
+    answer = call(self, operation, what, **given)
+    parts.append(operation)
+    if parts.count("upload_part") == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+Bucket.call = killed
+"""
+_COUNTED = """
+import atexit
+from conda_assets.remote.s3.client import Bucket
+call, parts = Bucket.call, []
+def counted(self, operation, what, **given):
+    parts.append(operation)
+    return call(self, operation, what, **given)
+Bucket.call = counted
+atexit.register(lambda: print(parts.count("upload_part"), file=sys.stderr))
+"""
+
+
+def test_a_push_that_was_killed_goes_on_and_another_machine_reads(
+    bucket: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = Virtual(100 * MIB, seed=6)
+    lab = Lab(tmp_path)
+    lab.write([{"name": "l", "url": server.add("/l.bin", large), "sha256": large.sha256}])
+    assert lab.call("fetch", "-q").status == 0
+    killed = program(lab, _KILLED, "push", "-q")
+    assert killed.wait(60) == -signal.SIGKILL
+    killed.communicate()
+    assert not object_of(bucket, large.sha256).exists()
+    again = program(lab, _COUNTED, "push", "-q")
+    _, talk = again.communicate(timeout=60)
+    assert again.returncode == 0, talk
+    assert 1 <= int(talk.split()[-1]) <= 5, "two parts were there"
+    server.close()
+    forget_store(monkeypatch, "other")
+    (row,) = lab.sync("elsewhere").outcomes
+    assert (row.state, row.sha256) == (State.FETCHED, large.sha256), row.because
+
+
+def test_writers_at_the_same_time_cannot_hurt_each_other(bucket: Path, server: Server, tmp_path: Path) -> None:
+    bodies = {f"f{number}": Virtual(5000 + number, seed=number) for number in range(12)} | {"l": Virtual(40 * MIB, seed=7)}
+    lab = Lab(tmp_path)
+    lab.write([{"name": name, "url": server.add(f"/{name}", body), "sha256": body.sha256} for name, body in bodies.items()])
+    assert lab.call("fetch", "-q").status == 0
+    writers = [program(lab, "", "push", "--json") for _ in range(3)]
+    for writer in writers:
+        out, talk = writer.communicate(timeout=120)
+        assert writer.returncode == 0, out + talk
+        assert {row["state"] for row in json.loads(out)["assets"]} <= {"pushed", "present"}
+    for body in bodies.values():
+        assert hashlib.sha256(object_of(bucket, body.sha256).read_bytes()).hexdigest() == body.sha256
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "the secret key does not belong to the access key"),
+        ({"AWS_ACCESS_KEY_ID": "AKIDOTHER"}, "the access key is not known there"),
+        ({}, "has no bucket none"),
+    ],
+    ids=["secret", "key", "bucket"],
+)
+def test_wrong_credentials_and_a_missing_bucket_are_told(
+    bucket: Path,
+    rclone: Rclone,
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: dict[str, str],
+    says: str,
+) -> None:
+    """By `push` as an error with the next command, by `sync` as a note: the file comes from its origin."""
+    lab = Lab(tmp_path)
+    lab.write([{"name": "w", "url": server.add("/w.bin", b"w" * 999), "sha256": hashlib.sha256(b"w" * 999).hexdigest()}])
+    assert lab.call("fetch", "-q").status == 0
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    if not names:
+        monkeypatch.setenv("CONDA_ASSETS_STORE", f"{tmp_path}/store,s3://none/x?endpoint={rclone.endpoint}")
+        assert lab.call("fetch", "-q").status == 0
+    said = lab.call("push", "--json")
+    error = said.json["error"]
+    assert isinstance(error, dict)
+    assert (said.status, error["code"]) == (1, "remote"), said.out
+    assert says in error["message"]
+    assert error["hints"]
+    assert SECRET not in said.out + said.err
+    forget_store(monkeypatch, "other")
+    assert lab.sync("elsewhere").outcomes[0].state is State.FETCHED
+    assert any(says in event.text for event in lab.seen if isinstance(event, Noted))
+
+
+def test_gc_takes_what_is_old_and_not_leased(
+    bucket: Path, rclone: Rclone, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(tmp_path / "lab")
+    bodies = {name: name.encode() * 999 for name in ("used", "old", "new")}
+    hashes = {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}
+    lab.write([{"name": name, "url": server.add(f"/{name}", body), "sha256": hashes[name]} for name, body in bodies.items()])
+    assert lab.call("fetch", "-q").status == 0
+    assert lab.call("push", "-q").status == 0
+    for path in (bucket / "x" / "leases").rglob("*.json"):
+        path.unlink()
+    for name in ("used", "old"):
+        os.utime(object_of(bucket, hashes[name]), (time.time() - 100 * DAY_S,) * 2)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "data").symlink_to(rclone.folder)
+    with Rclone(tmp_path / "again") as again:
+        monkeypatch.setenv("CONDA_ASSETS_STORE", os.environ["CONDA_ASSETS_STORE"].replace(rclone.endpoint, again.endpoint))
+        lab.write([{"name": "used", "url": server.url("/used"), "sha256": hashes["used"]}])
+        assert lab.call("sync", "-q", "-p", str(lab.prefix())).status == 0
+        said = lab.call("gc", "--remote", "-y", "--json")
+    assert [row["sha256"] for row in said.json["removed"]] == [hashes["old"]], said.out + said.err  # type: ignore[attr-defined]
+    assert {name for name in hashes if object_of(bucket, hashes[name]).exists()} == {"used", "new"}
