@@ -155,15 +155,16 @@ class Plain:
                 connection.connect()
             connection.sock.settimeout(network.read_timeout_s)
             connection.request("GET", target, headers=given)
-            said = connection.getresponse()
-            if said.status < 200 or 300 <= said.status < 400:
-                return None
-            answer = PlainAnswer(url, said.status, Headers(said.headers))
-            if said.length == 1 and said.read(1) and said.isclosed() and not said.will_close:
-                with self._lock:
-                    self._idle.setdefault(origin, []).append(connection)
-                connection = None  # type: ignore[assignment]
-            return answer
+            # Closed by itself: of an answer that is the connection's last one, it has the socket.
+            with connection.getresponse() as said:
+                if said.status < 200 or 300 <= said.status < 400:
+                    return None
+                answer = PlainAnswer(url, said.status, Headers(said.headers))
+                if said.length == 1 and said.read(1) and said.isclosed() and not said.will_close:
+                    with self._lock:
+                        self._idle.setdefault(origin, []).append(connection)
+                    connection = None  # type: ignore[assignment]
+                return answer
         finally:
             alarm.cancel()
             if connection is not None:
