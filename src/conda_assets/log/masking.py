@@ -20,6 +20,12 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # Every value in a query: signatures have many names. In a request line there is no scheme to be seen.
     (("?", "&", ";"), re.compile(r"([?&;][^\s=&;#?\"'<>]{1,100}=)[^\s&;#\"'<>]+"), rf"\1{_HIDDEN}"),
     (("?",), re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*\?)[^\s=&;#\"'<>]+(?=[\s#\"'<>]|$)"), rf"\1{_HIDDEN}"),
+    # Fragments: a redirect may have a token there.
+    (
+        ("#",),
+        re.compile(r"(?i)((?:\b[a-z][a-z0-9+.-]*://|\blocation:\s*)[^\s#\"'<>]*#)[^\s\"'<>]+"),
+        rf"\1{_HIDDEN}",
+    ),
     # Headers to their end; `authorization = Basic …` too.
     (
         ("authorization", "cookie"),
