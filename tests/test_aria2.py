@@ -95,11 +95,10 @@ def test_secrets_stand_in_no_command_line_and_in_no_file_that_others_read(engine
             pid = running(transport)
             line = Path(f"/proc/{pid}/cmdline").read_bytes()
             environ = Path(f"/proc/{pid}/environ").read_bytes()
-            files = [path for path in scratch.rglob("*") if path.is_file()]
             assert b"CANARY" not in line + environ
             assert b"rpc-secret" not in line
-            assert not list(scratch.rglob("aria2.conf"))
-            assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+            # A kill of all leaves nothing: what is said there names signed URLs.
+            assert [path for path in scratch.rglob("*") if path.is_file()] == []
             kept = [path for path in into.parent.iterdir() if path.name != "data"]
             assert all(b"CANARY" not in path.read_bytes() for path in kept)
         assert [path for path in scratch.rglob("*") if path.is_file()] == []

@@ -98,6 +98,9 @@ class Aria2:
         """
         self._running()
 
+    def log_begun(self) -> None:
+        """aria2c has opened its own log, if it has one; nothing is to be done about that."""
+
     def start(self, jobs: Sequence[Job]) -> None:
         """Queue them; they are handed over in one request with the next poll."""
         self._queued += jobs
@@ -279,6 +282,7 @@ class Aria2:
                 # Before aria2c makes it: it may hold what others must not read.
                 os.close(os.open(self._log, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
             self._daemon = Daemon(self._binary, options, scratch=self._scratch, inherit_fds=self._inherit)
+            self.log_begun()
             said = self._daemon.rpc.call("getVersion")
             if isinstance(said, dict):
                 self._version = str(said.get("version", ""))

@@ -1,7 +1,8 @@
 """One private aria2c: started on a port of its own, held by a secret that no other user can read, ended without leaving anything.
 
 scratch/aria2.conf      0600, all options and the secret; removed as soon as aria2c has read it
-scratch/aria2.out       0600, what aria2c says; the last lines explain a failure; removed at the end
+scratch/aria2.out       0600, what aria2c says; the last lines explain a failure. It names signed URLs, so it loses its own
+                        name as soon as aria2c has begun: a kill of both leaves nothing of it
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from conda_assets.errors import EngineFailed
 from conda_assets.transport.rpc import Rpc
@@ -56,7 +58,12 @@ class Daemon:
         self._choose_port = choose_port or _free_port
         self._binary, self._options, self._inherit = binary, dict(options), tuple(inherit_fds)
         self._conf, self._out = scratch / "aria2.conf", scratch / "aria2.out"
-        self._process, self.rpc = self._start()
+        self._said: BinaryIO | None = None
+        try:
+            self._process, self.rpc = self._start()
+        except BaseException:
+            self._forget()
+            raise
 
     @property
     def pid(self) -> int:
@@ -70,31 +77,21 @@ class Daemon:
 
     def last_words(self) -> str:
         """What aria2c said at last, without addresses, for a message."""
-        with contextlib.suppress(OSError):
-            text = _COLOUR.sub("", self._out.read_text(encoding="utf-8", errors="replace"))
-            lines = [line.strip() for line in text.splitlines() if "ERROR" in line or "Exception" in line or "rror" in line]
-            return _ADDRESS.sub("…", " / ".join(lines[-2:]))
-        return ""
+        said = _COLOUR.sub("", self._read(max(0, self.said_bytes() - _LONGEST_SAID)))
+        lines = [line.strip() for line in said.splitlines() if "xception" in line or "error" in line.lower()]
+        return _ADDRESS.sub("…", " / ".join(lines[-2:]))
 
     def said_bytes(self) -> int:
         """How much aria2c has said so far; a mark for `complaints`."""
-        with contextlib.suppress(OSError):
-            return self._out.stat().st_size
-        return 0
+        return os.fstat(self._said.fileno()).st_size if self._said is not None else 0
 
     def complaints(self, urls: Collection[str], since: int) -> list[tuple[int, str]]:
         """(exit code, message) of each connection to those URLs that aria2c gave up since that mark.
 
         What it answers when it is asked is only the last of them, which may be no more than that there was no URL left.
         """
-        try:
-            with self._out.open("rb") as file:
-                file.seek(since)
-                said = _COLOUR.sub("", file.read(_LONGEST_SAID).decode("utf-8", "replace"))
-        except OSError:
-            return []
         found = []
-        for block in said.split("Download aborted. URI=")[1:]:
+        for block in _COLOUR.sub("", self._read(since)).split("Download aborted. URI=")[1:]:
             url, _, rest = block.partition("\n")
             if url.strip() in urls and (causes := _CAUSE.findall(rest.partition("\n\n")[0])):
                 code, message = causes[-1]
@@ -117,6 +114,19 @@ class Daemon:
                 break
         for path in (self._conf, self._out):
             path.unlink(missing_ok=True)
+        self._forget()
+
+    def _read(self, since: int) -> str:
+        """What aria2c has said behind that mark, a mebibyte at most."""
+        if self._said is None:
+            return ""
+        self._said.seek(since)
+        return self._said.read(_LONGEST_SAID).decode("utf-8", "replace")
+
+    def _forget(self) -> None:
+        said, self._said = self._said, None
+        if said is not None:
+            said.close()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -157,7 +167,11 @@ class Daemon:
         }
         _write_private(self._conf, "".join(f"{key}={_one_line(key, value)}\n" for key, value in lines.items()))
         _write_private(self._out, "")
+        self._forget()
+        self._said = self._out.open("rb")
         with self._out.open("ab") as out:
+            with contextlib.suppress(OSError):  # not of an open file on every system
+                self._out.unlink()
             try:
                 process = spawn(
                     [str(self._binary), f"--conf-path={self._conf}"],
@@ -184,7 +198,7 @@ class Daemon:
         """
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
-            said = self._out.read_text(encoding="utf-8", errors="replace")
+            said = self._read(0)
             if (match := _LISTENING.search(said)) and int(match[1]) == port:
                 return ""
             if _REFUSED.search(said):
