@@ -157,7 +157,7 @@ def test_a_store_may_be_a_bucket(tmp_path: Path) -> None:
         ("s3://lab/x?versionId=secret", "s3://lab/x has `versionId`, expected endpoint or region"),
         ("s3:///x", "names no bucket"),
         ("s3://lab/../x", "has `.` or `..` in its prefix"),
-        ("ftp://lab/x", "ftp://lab/x is no store that this version can use: expected a folder or s3://"),
+        ("ftp://lab/x", "ftp://lab/x is no store that this version can use: expected a folder, s3:// or oci://"),
     ],
 )
 def test_a_url_that_is_no_store_is_refused_without_its_secrets(word: str, says: str) -> None:

@@ -62,7 +62,7 @@ class Ledger:
             self._drop(before)
         for folder in [each for each in self._lines_at(path) if each.unpack is not None]:
             self._drop(folder)
-        if _lexists(path) and not self._is_ours(path):
+        if _lexists(path) and not self._is_ours(path) and not _is_a_name_of(path, stored):
             self._set_aside(path, boundary(self._target, asset.root))
         link = place(stored, path, mode=asset.link, within=boundary(self._target, asset.root), replace=True)
         placed = self._line(asset, path, stored.sha256, stored.size_bytes, link)
@@ -233,6 +233,14 @@ class Ledger:
             more = f" and {len(stay) - _NAMED:,} more" if len(stay) > _NAMED else ""
             names = ", ".join(stay[:_NAMED])
             self._watch(Noted(f"{path} stays with files that are yours, or were changed: {names}{more}", "warning"))
+
+
+def _is_a_name_of(path: Path, stored: Stored) -> bool:
+    """The stored file itself stands there: a run was killed between the link and the receipt."""
+    try:
+        return os.path.samestat(path.stat(), stored.path.stat())
+    except OSError:
+        return False
 
 
 def _lexists(path: Path) -> bool:

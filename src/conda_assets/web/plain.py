@@ -177,6 +177,7 @@ class Plain:
                 kept = idle.pop()
                 if not _has_ended(kept):
                     return kept
+                kept.close()
             if scheme == "https" and self._context is None:
                 self._context = context_of(self._network)
         timeout_s = self._network.connect_timeout_s
