@@ -8,8 +8,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
@@ -33,6 +31,7 @@ from conda_assets.remote.s3.client import Bucket
 from conda_assets.remote.sweeping import survey, sweep
 from conda_assets.settings import load
 from conda_assets.store import open_stores
+from elsewhere import COUNTED, KILLED, forget_store, program
 from engines import ARIA2CS, MIB
 from lab import Lab
 from publisher_s3 import refused
@@ -118,12 +117,6 @@ def object_key(sha256: str) -> str:
     return f"objects/sha256/{sha256[:2]}/{sha256}"
 
 
-def forget_store(lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Another machine: an empty store, the same remote."""
-    folder, _, rest = os.environ["CONDA_ASSETS_STORE"].partition(",")
-    monkeypatch.setenv("CONDA_ASSETS_STORE", f"{folder}-{name},{rest}")
-
-
 def notes(lab: Lab) -> list[str]:
     return [event.text for event in lab.seen if isinstance(event, Noted) and "store s3:" in event.text]
 
@@ -192,7 +185,7 @@ def test_what_one_machine_pushes_another_one_reads(
     assert (pushed(again), again.json["totals"]["bytes_sent"]) == ({"one": "present", "two": "present"}, 0)  # type: ignore[index]
 
     server.close()
-    forget_store(lab, monkeypatch, "other")
+    forget_store(monkeypatch, "other")
     report = lab.sync("elsewhere")
     assert [row.state for row in report.outcomes] == [State.FETCHED] * 2, [row.because for row in report.outcomes]
     assert all(str(row.source).startswith(f"{shelf.endpoint}/lab-assets/{shelf.prefix}/objects/") for row in report.outcomes)
@@ -365,7 +358,7 @@ def test_a_large_file_goes_in_parts_and_a_killed_push_goes_on(
     assert hashlib.sha256(shelf.read(object_key(large.sha256))).hexdigest() == large.sha256
     # Another machine reads it, when the origin is gone, by ranges.
     server.close()
-    forget_store(lab, monkeypatch, "other")
+    forget_store(monkeypatch, "other")
     lines: list[str] = []
     listener = logging.Handler()
     monkeypatch.setattr(listener, "emit", lambda record: lines.append(record.getMessage()))
@@ -400,51 +393,19 @@ def test_a_store_that_breaks_down_in_the_middle_leaves_the_rest_to_the_origin(
 # Several writers, and writers that end too early
 
 
-def program(lab: Lab, patch: str, *words: str) -> subprocess.Popen[str]:
-    """The program in a process of its own, with a line of ours first."""
-    code = f"import sys\n{patch}\nfrom conda_assets.cli import main\nsys.exit(main(sys.argv[1:]))"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-_KILLED = """
-import os, signal
-from conda_assets.remote.s3.client import Bucket
-call, parts = Bucket.call, []
-def killed(self, operation, what, **given):
-    answer = call(self, operation, what, **given)
-    parts.append(operation)
-    if parts.count("upload_part") == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return answer
-Bucket.call = killed
-"""
-_COUNTED = """
-import atexit
-from conda_assets.remote.s3.client import Bucket
-call, parts = Bucket.call, []
-def counted(self, operation, what, **given):
-    parts.append(operation)
-    return call(self, operation, what, **given)
-Bucket.call = counted
-atexit.register(lambda: print(parts.count("upload_part"), file=sys.stderr))
-"""
-
-
 def test_a_push_that_was_killed_sends_only_the_other_parts(shelf: Shelf, server: Server, tmp_path: Path) -> None:
     large = Virtual(100 * MIB, seed=6)
     lab = Lab(tmp_path)
     lab.write([{"name": "l", "url": server.add("/l.bin", large), "sha256": large.sha256}])
     assert lab.call("fetch", "-q").status == 0
-    killed = program(lab, _KILLED, "push", "-q")
+    killed = program(lab, KILLED, "push", "-q")
     assert killed.wait(60) == -signal.SIGKILL
     killed.communicate()
     (upload,) = shelf.client.list_multipart_uploads(Bucket="lab-assets", Prefix=f"{shelf.prefix}/")["Uploads"]
     listed = shelf.client.list_parts(Bucket="lab-assets", Key=upload["Key"], UploadId=upload["UploadId"])
     there = len(listed["Parts"])
     assert there >= 2
-    again = program(lab, _COUNTED, "push", "-q")
+    again = program(lab, COUNTED, "push", "-q")
     _, talk = again.communicate(timeout=60)
     assert again.returncode == 0, talk
     assert 1 <= int(talk.split()[-1]) <= 7 - there, "what was under way at the kill may have arrived later"

@@ -8,8 +8,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -29,7 +27,9 @@ from conda_assets.remote.sweeping import survey, sweep
 from conda_assets.settings import load
 from conda_assets.sources.registry import Registry as Tokens
 from conda_assets.store import open_stores
+from conda_assets.web.failures import told_s
 from distribution import PASSWORD, USER, Breaking, Distribution, TokenServer, needs_registry
+from elsewhere import PEAKS, forget_store, program
 from engines import ARIA2CS, MIB
 from lab import Lab
 from server import Server, Virtual
@@ -76,12 +76,6 @@ def remote(registry: Distribution, monkeypatch: pytest.MonkeyPatch) -> str:
 def store(remote: str) -> Iterator[RemoteStore]:
     with open_remote(remote, load(environ=os.environ).network) as made:
         yield made
-
-
-def forget_store(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Another machine: an empty store, the same remote."""
-    folder, _, rest = os.environ["CONDA_ASSETS_STORE"].partition(",")
-    monkeypatch.setenv("CONDA_ASSETS_STORE", f"{folder}-{name},{rest}")
 
 
 def notes(lab: Lab) -> list[str]:
@@ -213,14 +207,6 @@ def test_a_damaged_file_is_not_pushed(
 
 
 # Several writers, and writers that end too early
-
-
-def program(lab: Lab, patch: str, *words: str) -> subprocess.Popen[str]:
-    """The program in a process of its own, with a line of ours first."""
-    code = f"import sys\n{patch}\nfrom conda_assets.cli import main\nsys.exit(main(sys.argv[1:]))"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
 
 
 _KILLED = """
@@ -384,14 +370,8 @@ def old(store: RemoteStore, number: int, days: float) -> str:
     assert isinstance(store, OciStore)
     content = f"{store.remote} {number}".encode() * 20
     sha256, answer = sending.put_blob(store._repository, content)
-    store._write(manifests.object_tag(sha256), "file", (sha256, len(content)), _told(answer) - days * DAY_S)
+    store._write(manifests.object_tag(sha256), "file", (sha256, len(content)), told_s(answer.headers.get("Date")) - days * DAY_S)
     return sha256
-
-
-def _told(answer: Any) -> float:
-    from conda_assets.remote.oci.client import told_s
-
-    return told_s(answer)
 
 
 def age_lease(store: RemoteStore, machine: str, holder: str, used: list[str], *, grace_s: float, days: float) -> None:
@@ -506,19 +486,13 @@ def test_a_large_file_is_pushed_and_read_in_little_memory(
     lab = Lab(tmp_path)
     lab.write([{"name": "l", "url": (tmp_path / "large.bin").as_uri(), "sha256": large.sha256}])
     assert lab.call("fetch", "-q").status == 0
-    peaks = (
-        # Not our own ru_maxrss: it begins with what the test program holds.
-        "import atexit, re, resource\n"
-        "atexit.register(lambda: print(re.search(r'VmHWM:\\s+(.*) kB', open('/proc/self/status').read())[1], "
-        "resource.getrusage(-1).ru_maxrss))"
-    )
-    push = program(lab, peaks, "push", "-q")
+    push = program(lab, PEAKS, "push", "-q")
     out, talk = push.communicate(timeout=300)
     assert push.returncode == 0, talk
     assert max(map(int, out.splitlines()[-1].split())) * 1024 <= 150e6, out
     (tmp_path / "large.bin").unlink()
     forget_store(monkeypatch, "other")
-    read = program(lab, peaks, "fetch", "-q")
+    read = program(lab, PEAKS, "fetch", "-q")
     out, talk = read.communicate(timeout=300)
     assert read.returncode == 0, talk
     assert max(map(int, out.splitlines()[-1].split())) * 1024 <= 150e6, out

@@ -7,8 +7,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from botocore.config import Config
 
 from conda_assets.events import Noted
 from conda_assets.model import State
+from elsewhere import COUNTED, KILLED, PEAKS, forget_store, program
 from engines import MIB
 from lab import Lab
 from rclone import KEY_ID, SECRET, Rclone, needs_rclone
@@ -31,12 +30,6 @@ DAY_S = 86400
 NUMBERS = itertools.count()
 #: What a test of memory and speed moves: a gigabyte takes 30 s.
 LARGE_BYTES = int(os.environ.get("CONDA_ASSETS_LARGE_MIB", "200")) * MIB
-_PEAKS = (
-    # Not our own ru_maxrss: it begins with what the test program holds.
-    "import atexit, re, resource\n"
-    "atexit.register(lambda: print(re.search(r'VmHWM:\\s+(.*) kB', open('/proc/self/status').read())[1], "
-    "resource.getrusage(-1).ru_maxrss))"
-)
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +59,8 @@ def server() -> Iterator[Server]:
         yield made
 
 
-def program(lab: Lab, patch: str, *words: str) -> subprocess.Popen[str]:
-    """The program in a process of its own, with a line of ours first."""
-    code = f"import sys\n{patch}\nfrom conda_assets.cli import main\nsys.exit(main(sys.argv[1:]))"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 def object_of(bucket: Path, sha256: str) -> Path:
     return bucket / "x" / "objects" / "sha256" / sha256[:2] / sha256
-
-
-def forget_store(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Another machine: an empty store, the same remote."""
-    folder, _, rest = os.environ["CONDA_ASSETS_STORE"].partition(",")
-    monkeypatch.setenv("CONDA_ASSETS_STORE", f"{folder}-{name},{rest}")
 
 
 def pushed(said: Any) -> dict[str, str]:
@@ -100,7 +79,7 @@ def test_a_large_file_is_pushed_and_read_in_little_memory(bucket: Path, tmp_path
     (tmp_path / "large.bin").unlink()
     for verb in ("push", "fetch"):
         began = time.monotonic()
-        done = program(lab, _PEAKS, verb, "-q")
+        done = program(lab, PEAKS, verb, "-q")
         out, talk = done.communicate(timeout=600)
         assert done.returncode == 0, talk
         peaks = [int(figure) * 1024 for figure in out.splitlines()[-1].split()]
@@ -110,30 +89,6 @@ def test_a_large_file_is_pushed_and_read_in_little_memory(bucket: Path, tmp_path
     assert object_of(bucket, large.sha256).stat().st_size == large.size
 
 
-_KILLED = """
-import os, signal
-from conda_assets.remote.s3.client import Bucket
-call, parts = Bucket.call, []
-def killed(self, operation, what, **given):
-    answer = call(self, operation, what, **given)
-    parts.append(operation)
-    if parts.count("upload_part") == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return answer
-Bucket.call = killed
-"""
-_COUNTED = """
-import atexit
-from conda_assets.remote.s3.client import Bucket
-call, parts = Bucket.call, []
-def counted(self, operation, what, **given):
-    parts.append(operation)
-    return call(self, operation, what, **given)
-Bucket.call = counted
-atexit.register(lambda: print(parts.count("upload_part"), file=sys.stderr))
-"""
-
-
 def test_a_push_that_was_killed_goes_on_and_another_machine_reads(
     bucket: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,11 +96,11 @@ def test_a_push_that_was_killed_goes_on_and_another_machine_reads(
     lab = Lab(tmp_path)
     lab.write([{"name": "l", "url": server.add("/l.bin", large), "sha256": large.sha256}])
     assert lab.call("fetch", "-q").status == 0
-    killed = program(lab, _KILLED, "push", "-q")
+    killed = program(lab, KILLED, "push", "-q")
     assert killed.wait(60) == -signal.SIGKILL
     killed.communicate()
     assert not object_of(bucket, large.sha256).exists()
-    again = program(lab, _COUNTED, "push", "-q")
+    again = program(lab, COUNTED, "push", "-q")
     _, talk = again.communicate(timeout=60)
     assert again.returncode == 0, talk
     assert 1 <= int(talk.split()[-1]) <= 5, "two parts were there"

@@ -63,13 +63,13 @@ def measure(
         with open_ground(profile.link, folder, [name for name, _, _ in names], work / "ground") as ground:
             files = [File(name, tuple(f"{base}/{name}" for base in ground.bases), size, sha256) for name, size, sha256 in names]
             out_of = set(profile.slow)
+            keep = len(sizes) >= _MANY_FILES and sum(sizes) <= _KEPT_BYTES
             for number in range(1, rounds + 1):
                 took: dict[str, float] = {}
                 turn = number % len(peers)
                 for peer in peers[turn:] + peers[:turn]:
                     if peer.name in out_of:
                         continue
-                    keep = len(sizes) >= _MANY_FILES and sum(sizes) <= _KEPT_BYTES
                     here = work / f"out-{number}-{len(took)}" if keep else work / "out"
                     run = _run(profile, peer, number, files, ground, here, keep=keep)
                     took[peer.name] = run.seconds

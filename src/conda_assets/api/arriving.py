@@ -8,12 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from conda_assets.api.engine import make_transport
+from conda_assets.api.engine import limits_of, make_transport
 from conda_assets.api.sync import want_key
 from conda_assets.digest import Follower, Pieces, piece_size_for
 from conda_assets.errors import AssetsError
 from conda_assets.events import Failed, Finished, Observer, Planned
-from conda_assets.fetch import Limits, Want, fetch
+from conda_assets.fetch import Want, fetch
 from conda_assets.model import Asset, Locked, Plan, State, Step, Stored, Verb
 from conda_assets.settings import Settings
 from conda_assets.sources import probe
@@ -89,7 +89,7 @@ def _fetch(
         store=store,
         transport=lambda: make_transport(settings, store, environ, watch),
         probe=ask,
-        limits=Limits(connections=settings.connections, jobs=settings.jobs, paced=settings.limit_rate is not None),
+        limits=limits_of(settings),
         watch=watch,
     )
     with closing(arrivals):  # type: ignore[type-var]

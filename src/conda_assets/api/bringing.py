@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from conda_assets.api.centre import through_centre
-from conda_assets.api.engine import make_transport, way_for_small
+from conda_assets.api.engine import limits_of, make_transport, way_for_small
 from conda_assets.api.pinning import check_vouched
 from conda_assets.api.remotes import through_remotes
 from conda_assets.api.sharing import through_swarm
 from conda_assets.events import Noted, Observer
-from conda_assets.fetch import Arrival, Limits, Want, fetch
+from conda_assets.fetch import Arrival, Want, fetch
 from conda_assets.model import Asset, Locked
 from conda_assets.settings import Settings
 from conda_assets.sources import is_local, probe
@@ -39,7 +39,7 @@ def bring_all(
         store=store,
         transport=lambda: make_transport(settings, store, environ, watch, local=local),
         probe=through_swarm(through_centre(through_remotes(ask, settings, watch), settings, watch), settings),
-        limits=Limits(connections=settings.connections, jobs=settings.jobs, paced=settings.limit_rate is not None),
+        limits=limits_of(settings),
         watch=watch,
         small=None if local else way_for_small(settings, store),
     )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from conda_assets.events import Noted, Observer
-from conda_assets.fetch import Small
+from conda_assets.fetch import Limits, Small
 from conda_assets.settings import Settings
 from conda_assets.store import Store
 from conda_assets.transport import Transport
@@ -45,6 +45,11 @@ def way_for_small(settings: Settings, store: Store) -> Small | None:
     from conda_assets.transport.quick import Quick  # 20 ms: only when something really moves
 
     return Small(Quick(settings.network), store.tray)
+
+
+def limits_of(settings: Settings, *, paced: bool = False) -> Limits:
+    """What a run may take at once. `paced`: somebody wants it slow, whatever the settings say."""
+    return Limits(connections=settings.connections, jobs=settings.jobs, paced=paced or settings.limit_rate is not None)
 
 
 def make_transport(

@@ -238,7 +238,7 @@ class Ledger:
 def _is_a_name_of(path: Path, stored: Stored) -> bool:
     """The stored file itself stands there: a run was killed between the link and the receipt."""
     try:
-        return os.path.samestat(path.stat(), stored.path.stat())
+        return path.samefile(stored.path)
     except OSError:
         return False
 

@@ -17,8 +17,6 @@ __all__ = ["Hosts"]
 
 # Hosts that shut out who asks over many connections. Source: Phylign's issue 236 (two are borne), zenodo_get's 30 and 36.
 _KNOWN = {"zenodo.org": 2, "sandbox.zenodo.org": 2}
-
-
 _NO_LIMIT = 1 << 30
 # A host that refuses everything for one file still gives the others.
 _FEWEST = 2

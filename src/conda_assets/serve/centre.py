@@ -8,12 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from conda_assets.api.engine import make_transport
+from conda_assets.api.engine import limits_of, make_transport
 from conda_assets.api.expand import listed
 from conda_assets.api.members import is_several
 from conda_assets.errors import AccessDenied, AssetsError, NetworkFailed
 from conda_assets.events import Event, Noted
-from conda_assets.fetch import Limits
 from conda_assets.model import Asset, Locked
 from conda_assets.serve.accounts import Accounts
 from conda_assets.serve.board import Board
@@ -69,7 +68,7 @@ class Centre:
             self.store,
             self.carrier,
             self._probe,
-            limits=Limits(connections=settings.connections, jobs=settings.jobs, paced=True),
+            limits=limits_of(settings, paced=True),
             files=_FILES_PER_JOB * settings.jobs,
             quota=self._quota,
             arrived=self.meter.stale,

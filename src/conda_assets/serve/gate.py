@@ -21,6 +21,7 @@ from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 from conda_assets.serve.addresses import is_address, is_public
+from conda_assets.web.reach import target_of
 
 __all__ = ["Gate"]
 
@@ -124,7 +125,7 @@ class Gate:
                 await self._loop.sock_sendall(client, b"HTTP/1.1 200 Connected\r\n\r\n")
                 first = rest
             else:
-                where = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+                where = target_of(parts)
                 first = _closing(b" ".join([method, where.encode(), version]), head[1:], rest)
             await self._loop.sock_sendall(server, first)
             if not tunnel:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conda_assets.web.exchange import Exchange, Web
     from conda_assets.web.plain import PlainAnswer
 
-__all__ = ["Answer", "ask", "ask_pages", "bearer", "body_of", "links_of", "strong_etag", "understood", "web_of"]
+__all__ = ["Answer", "ask", "ask_pages", "bearer", "body_of", "links_of", "next_of", "strong_etag", "understood", "web_of"]
 
 # A tree page of 1,000 files has 300 kB, a release with 1,000 assets 2 MB.
 _MOST_BYTES = 32 << 20
@@ -93,7 +93,7 @@ def ask_pages(asset: str, first: Answer, network: Network, *, secret: Mapping[st
         if answer is None:
             return
         yield answer
-        following = next((link for link, said in links_of(answer) if "next" in said.get("rel", "").split()), None)
+        following = next_of(answer)
         if following is None or answer.status != 200:
             return
         if origin_of(following) != origin_of(first.url):
@@ -127,6 +127,11 @@ def body_of(asset: str, answer: Exchange, most_bytes: int) -> bytes:
         if len(body) > most_bytes:
             raise NotTheFile(asset, f"{answer.shown} sends more than {most_bytes >> 10} KiB")
     return bytes(body)
+
+
+def next_of(answer: Answer) -> str | None:
+    """The absolute URL of the page after this one, as its Link header has it."""
+    return next((link for link, said in links_of(answer) if "next" in said.get("rel", "").split()), None)
 
 
 @contextmanager

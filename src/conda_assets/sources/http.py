@@ -23,11 +23,14 @@ from conda_assets.sources.asking import ask, body_of, links_of, strong_etag, web
 from conda_assets.sources.checksums import beside, of_headers, strongest
 from conda_assets.web.credentials import credentials_for
 from conda_assets.web.failures import is_recoded, of_status, retry_after_s
-from conda_assets.web.plain import PlainAnswer, plain_of
+from conda_assets.web.plain import plain_of
 from conda_assets.web.reach import origin_of
 
 if TYPE_CHECKING:
     from conda_assets.web.exchange import Exchange
+    from conda_assets.web.plain import PlainAnswer
+
+    _Told = PlainAnswer | Exchange
 
 __all__ = ["expand", "is_pattern", "probe", "read_text", "vouch"]
 
@@ -148,7 +151,7 @@ def _secret(asset: Asset) -> dict[str, str]:
     return {name: value for name, value in asset.headers.items() if name.lower() not in _OURS}
 
 
-def _ask(network: Network, asset: Asset, url: str, secret: Mapping[str, str]) -> tuple[PlainAnswer | Exchange, _Said]:
+def _ask(network: Network, asset: Asset, url: str, secret: Mapping[str, str]) -> tuple[_Told, _Said]:
     """The answer, whose body is not wanted, and what it says of the file."""
     for headers in (_ONE_BYTE, {}):
         plain = plain_of(network).get(asset.name, url, headers) if headers and not secret else None
@@ -169,7 +172,7 @@ def _ask(network: Network, asset: Asset, url: str, secret: Mapping[str, str]) ->
     raise AssertionError("unreachable")
 
 
-def _of_range(answer: PlainAnswer | Exchange) -> _Said | None:
+def _of_range(answer: _Told) -> _Said | None:
     """None where the answer is not about the byte that was asked for."""
     match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
     if match is None or (match[1], match[2]) != ("0", "0"):
@@ -178,12 +181,12 @@ def _of_range(answer: PlainAnswer | Exchange) -> _Said | None:
     return None if match[3] == "*" else _Said(int(match[3]), resumable=True)
 
 
-def _length(answer: PlainAnswer | Exchange) -> int | None:
+def _length(answer: _Told) -> int | None:
     length = answer.headers.get("Content-Length", "").strip()
     return int(length) if length.isdigit() and "Transfer-Encoding" not in answer.headers else None
 
 
-def _check_content(asset: Asset, answer: PlainAnswer | Exchange, said: _Said) -> None:
+def _check_content(asset: Asset, answer: _Told, said: _Said) -> None:
     shown = shown_url(answer.url)
     encoding = answer.headers.get("Content-Encoding")
     if is_recoded(answer.url, encoding):
@@ -198,7 +201,7 @@ def _check_content(asset: Asset, answer: PlainAnswer | Exchange, said: _Said) ->
         raise NotTheFile(asset.name, f"{shown} answers with an HTML page instead of {wanted}: a login wall or a quota page")
 
 
-def _duplicates(answer: PlainAnswer | Exchange) -> tuple[str, ...]:
+def _duplicates(answer: _Told) -> tuple[str, ...]:
     """Mirrors that the server names, best first; none that would be asked without the safety that it was asked with.
 
     Source: RFC 6249, 3.
@@ -243,7 +246,7 @@ def _with_metalink(locked: Locked, body: bytes) -> Locked:
     return replace(locked, size_bytes=size_bytes, digest=best[0], vouched_by=vouched_by, also_at=also_at)
 
 
-def _may_be_a_page(asset: Asset, answer: PlainAnswer | Exchange, said: _Said) -> bool:
+def _may_be_a_page(asset: Asset, answer: _Told, said: _Said) -> bool:
     """HTML is what the asset is, as far as its names or its size say."""
     names = (last_part(asset.url), asset.path, asset.name)
     if any(PurePosixPath(name.lower()).suffix in _PAGES for name in names if name):

@@ -121,10 +121,12 @@ class Claim:
         if final.parent not in known:
             known.add(self._ground.folder(final.parent))
         # What is not there yet, nobody can be about to delete.
-        known_already = self._known(sha256, size_bytes) if tree.stored(sha256) is not None or not self._holds else None
-        if known_already is not None:
+        there = tree.stored(sha256)
+        if there is not None or not self._holds:
+            there = self._known(sha256, size_bytes)
+        if there is not None:
             path.unlink()
-            return known_already
+            return there
         _move(path, final)
         stored = tree.stored(sha256, size_bytes)
         if stored is None:

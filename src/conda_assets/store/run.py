@@ -85,13 +85,20 @@ class Run:
             self._held.add(sha256)
 
     def bring(self, names: Iterable[str]) -> None:
-        """Say which small files the run brings from now on, by the names of their keys; none: it has ended with them.
+        """Say which small files the run brings from now on, by the names of their keys.
 
         Raises:
             OSError: the file system refuses.
         """
-        lines = "".join(f"{_BRINGS}{name}\n" for name in names) or f"{_BRINGS_NO_MORE}\n"
-        os.write(self.descriptor, lines.encode())
+        os.write(self.descriptor, "".join(f"{_BRINGS}{name}\n" for name in names).encode())
+
+    def bring_no_more(self) -> None:
+        """Say that it has ended with all of them.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        os.write(self.descriptor, f"{_BRINGS_NO_MORE}\n".encode())
 
     def touch(self) -> int:
         """Say that the run is alive; the file server's time, in nanoseconds."""

@@ -249,7 +249,7 @@ class Store:
     def _forget_tray(self, run: Run) -> None:
         self._forget(BATCH)
         with suppress(OSError):  # what others wait for then, until this run is over
-            run.bring(())
+            run.bring_no_more()
 
     def _readable(self) -> Iterator[Tree]:
         for tree in self._trees:

@@ -21,13 +21,13 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from conda_assets.settings import Network
 from conda_assets.web.plain import context_of, is_plain
-from conda_assets.web.reach import origin_of
+from conda_assets.web.reach import origin_of, target_of
 
 __all__ = ["Quick"]
 
@@ -48,7 +48,6 @@ class Quick:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._loop: _Loop[object] | None = None
-        self._context: ssl.SSLContext | None = None
         self._cut = False
 
     def takes(self, url: str) -> bool:
@@ -62,7 +61,7 @@ class Quick:
             files: what to call it, its URL, its size in bytes.
             connections: to one origin at most.
         """
-        loop: _Loop[K] = _Loop(self._network, connections, self._trust)
+        loop: _Loop[K] = _Loop(self._network, connections)
         self._loop = loop  # type: ignore[assignment]  # only to be counted and cut
         try:
             if not self._cut:
@@ -82,11 +81,6 @@ class Quick:
         self._cut = True
         if self._loop is not None:
             self._loop.cut()
-
-    def _trust(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = context_of(self._network)
-        return self._context
 
 
 class _Ask(Generic[K]):
@@ -135,8 +129,8 @@ class _Unusual(Exception):
 class _Loop(Generic[K]):
     """Serves all connections of a batch in the thread that asks for its files."""
 
-    def __init__(self, network: Network, connections: int, trust: Callable[[], ssl.SSLContext]) -> None:
-        self._network, self._most, self._trust = network, max(1, connections), trust
+    def __init__(self, network: Network, connections: int) -> None:
+        self._network, self._most = network, max(1, connections)
         self._selector = selectors.DefaultSelector()
         self._ears, self._mouth = socket.socketpair()
         self._ears.setblocking(False)
@@ -154,11 +148,11 @@ class _Loop(Generic[K]):
         left = 0
         for key, url, size in files:
             left += 1
-            origin, parts = origin_of(url), urlsplit(url)
+            origin = origin_of(url)
             host = self._hosts.get(origin)
             if host is None:
                 host = self._hosts[origin] = _Host(origin)
-            host.queue.append(_Ask(key, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), size))
+            host.queue.append(_Ask(key, target_of(urlsplit(url)), size))
         for host in self._hosts.values():
             host.most = min(self._most, len(host.queue))
             threading.Thread(target=self._reach, args=(host,), name=f"reach {host.name}", daemon=True).start()
@@ -252,7 +246,7 @@ class _Loop(Generic[K]):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if host.scheme == "https":
             try:
-                sock = self._trust().wrap_socket(sock, server_hostname=host.name, do_handshake_on_connect=False)
+                sock = context_of(self._network).wrap_socket(sock, server_hostname=host.name, do_handshake_on_connect=False)
             except (OSError, ValueError):
                 sock.close()
                 self._leave(host)
@@ -336,21 +330,14 @@ class _Loop(Generic[K]):
             if line.head is not None:
                 self._read_head(line, line.ask, line.head)
             else:
-                self._take(line, line.sock.recv_into(memoryview(line.body)[line.got :]))
+                line.got += _came(line.sock.recv_into(memoryview(line.body)[line.got :]))
             if line.head is None and line.got == line.ask.size:
                 self._finish(line, line.ask)
         if line in line.host.lines and line.sock.recv(1):
             raise ValueError("an answer without a question")
 
-    def _take(self, line: _Line[K], count: int) -> None:
-        if not count:
-            raise OSError("hung up")
-        line.got += count
-
     def _read_head(self, line: _Line[K], ask: _Ask[K], head: bytearray) -> None:
-        count = line.sock.recv_into(self._scratch)
-        if not count:
-            raise OSError("hung up")
+        count = _came(line.sock.recv_into(self._scratch))
         # The end of the header may stand across two reads.
         seen = max(0, len(head) - len(_END))
         head += self._view[:count]
@@ -379,7 +366,8 @@ class _Loop(Generic[K]):
             self._ask(line)
 
     def _again(self, host: _Host[K]) -> None:
-        if len(host.lines) < min(host.most, len(host.queue) + 1):
+        """One connection more, if there is a file for it."""
+        if host.queue and len(host.lines) < min(host.most, len(host.queue) + 1):
             self._connect(host)
 
     def _fail(self, line: _Line[K], *, alone: bool = False, answered: bool = False) -> None:
@@ -409,6 +397,12 @@ class _Loop(Generic[K]):
         """The origin is left alone; what is on its way still comes."""
         while host.queue:
             self._over.append((host.queue.popleft().key, None))
+
+
+def _came(count: int) -> int:
+    if not count:
+        raise OSError("hung up")
+    return count
 
 
 def _length(head: bytes, size: int) -> bool:

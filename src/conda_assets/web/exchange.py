@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -21,6 +21,7 @@ from conda_assets.errors import AssetFailed, InsecureRedirect, NetworkFailed
 from conda_assets.model import shown_url
 from conda_assets.settings import Network
 from conda_assets.web import failures
+from conda_assets.web.alarm import alarm
 from conda_assets.web.reach import authorities, origin_of, proxy_for
 from conda_assets.web.wire import CUT, TROUBLE, Adapter, Wire, told_apart
 
@@ -134,7 +135,7 @@ class Web:
         wire.late = False
         limit = limit_s or self._network.connect_timeout_s + self._network.read_timeout_s
         try:
-            with _alarm(wire, limit):
+            with alarm(limit, partial(wire.cut, late=True)):
                 return self._follow(asset, url, _Question(method, headers, dict(secret or {}), abroad), wire)
         except AssetFailed:
             if wire.late:
@@ -212,21 +213,9 @@ def _leave(response: requests.Response, wire: Wire) -> None:
     """Let go of an answer whose body is not wanted; a short one is read, so that the connection can be used again."""
     length = response.headers.get("Content-Length", "")
     if response.request.method == "HEAD" or (length.isdigit() and int(length) <= _SHORT_BYTES):
-        with contextlib.suppress(*TROUBLE), _alarm(wire, _LEAVE_S):
+        with contextlib.suppress(*TROUBLE), alarm(_LEAVE_S, partial(wire.cut, late=True)):
             response.raw.read(decode_content=False)
     response.close()
-
-
-@contextlib.contextmanager
-def _alarm(wire: Wire, seconds: float) -> Iterator[None]:
-    """Cut the wire when this lasts longer."""
-    timer = threading.Timer(seconds, wire.cut, kwargs={"late": True})
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _redirected(asset: str, url: str, location: str) -> str:

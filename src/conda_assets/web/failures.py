@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from conda_assets.errors import AccessDenied, AssetFailed, NetworkFailed, NotThere, TlsFailed, UpstreamChanged
 
-__all__ = ["is_recoded", "of_status", "of_tls", "retry_after_s"]
+__all__ = ["is_recoded", "of_status", "of_tls", "retry_after_s", "told_s"]
 
 _LATER = frozenset({408, 423, 425, 429, 430, 498, 499})
 _BUSY = frozenset({429, 430, 503, 509, 529})
@@ -60,6 +60,14 @@ def retry_after_s(value: str | None) -> float:
     except (TypeError, ValueError):
         return 0.0
     return max(0.0, moment.timestamp() - time.time())
+
+
+def told_s(date: str | None) -> float:
+    """The time that a Date header tells, seconds since 1970; this machine's for none and for nonsense."""
+    try:
+        return email.utils.parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError):
+        return time.time()
 
 
 def of_tls(asset: str, host: str, error: BaseException) -> TlsFailed:

@@ -14,15 +14,17 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from conda_assets.errors import NetworkFailed
 from conda_assets.model import shown_url
 from conda_assets.settings import Network
+from conda_assets.web.alarm import alarm
 from conda_assets.web.credentials import credentials_for
 from conda_assets.web.header import WholeHeader
-from conda_assets.web.reach import authorities, origin_of, proxy_for
+from conda_assets.web.reach import authorities, origin_of, proxy_for, target_of
 
 __all__ = ["Plain", "PlainAnswer", "context_of", "is_plain", "plain_of"]
 
@@ -49,12 +51,16 @@ def is_plain(url: str, network: Network) -> bool:
 
 
 def context_of(network: Network) -> ssl.SSLContext:
-    """Which authorities to trust, as `web.reach` has them.
+    """Which authorities to trust, as `web.reach` has them; read once, since that takes 10 ms and more.
 
     Raises:
         OSError: their file cannot be read.
     """
-    trusted = authorities(network, os.environ)
+    return _context(authorities(network, os.environ))
+
+
+@lru_cache(maxsize=4)
+def _context(trusted: Path | None) -> ssl.SSLContext:
     folder = trusted is not None and trusted.is_dir()
     return ssl.create_default_context(
         cafile=str(trusted) if trusted and not folder else None, capath=str(trusted) if folder else None
@@ -112,7 +118,6 @@ class Plain:
         self._lock = threading.Lock()
         self._idle: dict[_Origin, list[http.client.HTTPConnection]] = {}
         self._left_alone: set[_Origin] = set()
-        self._context: ssl.SSLContext | None = None
 
     def __del__(self) -> None:
         for idle in self._idle.values():
@@ -142,32 +147,28 @@ class Plain:
         return None
 
     def _ask(self, origin: _Origin, url: str, headers: Mapping[str, str], limit_s: float) -> PlainAnswer | None:
-        parts, network = urlsplit(url), self._network
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        network = self._network
         given = {"User-Agent": network.user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
-        connection = self._connection(origin)
-        # An answer that comes one byte a second would reset the socket's own limit each time.
-        alarm = threading.Timer(limit_s, _shut, (connection,))
-        alarm.daemon = True
-        alarm.start()
+        connection, stays = self._connection(origin), False
         try:
-            if connection.sock is None:
-                connection.connect()
-            connection.sock.settimeout(network.read_timeout_s)
-            connection.request("GET", target, headers=given)
-            # Closed by itself: of an answer that is the connection's last one, it has the socket.
-            with connection.getresponse() as said:
-                if said.status < 200 or 300 <= said.status < 400:
-                    return None
-                answer = PlainAnswer(url, said.status, Headers(said.headers))
-                if said.length == 1 and said.read(1) and said.isclosed() and not said.will_close:
-                    with self._lock:
-                        self._idle.setdefault(origin, []).append(connection)
-                    connection = None  # type: ignore[assignment]
-                return answer
+            # An answer that comes one byte a second would reset the socket's own limit each time.
+            with alarm(limit_s, partial(_shut, connection)):
+                if connection.sock is None:
+                    connection.connect()
+                connection.sock.settimeout(network.read_timeout_s)
+                connection.request("GET", target_of(urlsplit(url)), headers=given)
+                # Closed by itself: of an answer that is the connection's last one, it has the socket.
+                with connection.getresponse() as said:
+                    if said.status < 200 or 300 <= said.status < 400:
+                        return None
+                    answer = PlainAnswer(url, said.status, Headers(said.headers))
+                    stays = said.length == 1 and bool(said.read(1)) and said.isclosed() and not said.will_close
+            return answer
         finally:
-            alarm.cancel()
-            if connection is not None:
+            if stays:
+                with self._lock:
+                    self._idle.setdefault(origin, []).append(connection)
+            else:
                 connection.close()
 
     def _connection(self, origin: _Origin) -> http.client.HTTPConnection:
@@ -178,11 +179,9 @@ class Plain:
                 if not _has_ended(kept):
                     return kept
                 kept.close()
-            if scheme == "https" and self._context is None:
-                self._context = context_of(self._network)
         timeout_s = self._network.connect_timeout_s
         if scheme == "https":
-            return _Safe(host, port, timeout=timeout_s, context=self._context)
+            return _Safe(host, port, timeout=timeout_s, context=context_of(self._network))
         return _Open(host, port, timeout=timeout_s)
 
 

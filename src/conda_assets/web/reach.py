@@ -7,11 +7,11 @@ import ipaddress
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from conda_assets.settings import Network
 
-__all__ = ["authorities", "origin_of", "proxy_for"]
+__all__ = ["authorities", "origin_of", "proxy_for", "target_of"]
 
 _PORTS = {"http": 80, "https": 443}
 # Debian and Arch, Fedora and RHEL (old and new names), SUSE, OpenELEC, macOS and Alpine.
@@ -34,6 +34,11 @@ def origin_of(url: str) -> tuple[str, str, int]:
         return "", "", -1
     scheme = parts.scheme.lower()
     return scheme, (parts.hostname or "").lower(), _PORTS.get(scheme, 0) if port is None else port
+
+
+def target_of(parts: SplitResult) -> str:
+    """What a request to the server of a URL asks for: path and query."""
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def authorities(network: Network, environ: Mapping[str, str]) -> Path | None:

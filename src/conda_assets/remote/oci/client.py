@@ -7,8 +7,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -17,11 +15,11 @@ from conda_assets.model import shown_url
 from conda_assets.remote.kind import Gone
 from conda_assets.remote.oci.manifests import MANIFEST, place_of
 from conda_assets.settings import Network
-from conda_assets.sources.asking import Answer, body_of, web_of
+from conda_assets.sources.asking import Answer, body_of, next_of, web_of
 from conda_assets.sources.registry import Registry
 from conda_assets.web.reach import origin_of
 
-__all__ = ["Broken", "Repository", "told_s"]
+__all__ = ["Broken", "Repository"]
 
 _TRIES = 5
 _AGAIN_S = 0.5
@@ -31,7 +29,6 @@ _ANSWER_BYTES = 1 << 20
 _TAGS_BYTES = 64 << 20
 _MOST_PAGES = 10_000
 _AGAIN = "run the same command again: what is there is not sent again"
-_LINK = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
 
 class Broken(RemoteFailed):
@@ -121,10 +118,10 @@ class Repository:
                 found += [str(tag) for tag in json.loads(answer.body)["tags"] or ()]
             except (ValueError, KeyError, TypeError) as error:
                 raise RemoteFailed(self.shown, f"{self.host} answers with no list of tags", "check the URL") from error
-            following = _LINK.search(answer.headers.get("Link", ""))
+            following = next_of(answer)
             if following is None:
                 return found
-            path = urljoin(answer.url, following[1])
+            path = following
         raise RemoteFailed(self.shown, f"{self.host} lists tags without end", "")
 
     @contextmanager
@@ -160,14 +157,6 @@ class Repository:
         if answer.status == 405 or code == "UNSUPPORTED":
             return RemoteFailed(self.shown, f"the registry does not let anything {what} {where}", "")
         return RemoteFailed(self.shown, f"cannot {what} {where}", _AGAIN)
-
-
-def told_s(answer: Answer) -> float:
-    """The registry's time, seconds since 1970."""
-    try:
-        return parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
-    except (TypeError, ValueError):
-        return datetime.now(timezone.utc).timestamp()
 
 
 def _pause_s(answer: Answer, attempt: int) -> float:

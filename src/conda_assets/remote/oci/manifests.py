@@ -17,6 +17,7 @@ __all__ = [
     "VERSION",
     "Kept",
     "alias_tag",
+    "digest_of",
     "is_alias",
     "lease_tag",
     "make",
@@ -110,9 +111,14 @@ def make(kind: str, layer: tuple[str, int] | None, now_s: float) -> bytes:
     return json.dumps(said, separators=(",", ":")).encode()
 
 
+def digest_of(content: bytes) -> str:
+    """What a registry calls that manifest, whatever its tags."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
 def read(content: bytes) -> Kept | None:
     """What a manifest says; None for one that is not of ours, or cannot be understood."""
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    digest = digest_of(content)
     try:
         said = json.loads(content)
         annotations = said["annotations"]

@@ -10,10 +10,11 @@ from conda_assets.errors import RemoteFailed
 from conda_assets.model import Stored, shown_url
 from conda_assets.remote.kind import AT_ONCE, Gone, Held, RemoteStore, Sent
 from conda_assets.remote.oci import manifests
-from conda_assets.remote.oci.client import Repository, told_s
+from conda_assets.remote.oci.client import Repository
 from conda_assets.remote.oci.manifests import EMPTY, MANIFEST, MARKER, VERSION, Kept
 from conda_assets.remote.oci.sending import has_blob, put_blob, send_blob
 from conda_assets.settings import Network
+from conda_assets.web.failures import told_s
 
 __all__ = ["OciStore"]
 
@@ -100,7 +101,7 @@ class OciStore(RemoteStore):
         tag = manifests.lease_tag(machine, name)
         before = self._read(tag)
         sha256, answer = put_blob(self._repository, content)
-        digest = self._write(tag, "lease", (sha256, len(content)), told_s(answer))
+        digest = self._write(tag, "lease", (sha256, len(content)), told_s(answer.headers.get("Date")))
         if before is not None and before.digest != digest:
             try:
                 self._delete(before.digest)
@@ -174,9 +175,7 @@ class OciStore(RemoteStore):
 
     def _tag(self, tag: str, content: bytes) -> str:
         self._repository.again("PUT", f"manifests/{tag}", "be written", {"Content-Type": MANIFEST}, content)
-        kept = manifests.read(content)
-        assert kept is not None
-        return kept.digest
+        return manifests.digest_of(content)
 
     def _delete(self, digest: str) -> None:
         try:
@@ -190,9 +189,10 @@ class OciStore(RemoteStore):
 
     def _now_s(self) -> float:
         try:
-            return told_s(self._repository.get("tags/list?n=1", "be listed", most_bytes=64 << 20))
+            answer = self._repository.get("tags/list?n=1", "be listed", most_bytes=64 << 20)
         except Gone:
-            return told_s(put_blob(self._repository, EMPTY)[1])
+            answer = put_blob(self._repository, EMPTY)[1]
+        return told_s(answer.headers.get("Date"))
 
 
 def _held(tag: str, kept: Kept) -> Held:

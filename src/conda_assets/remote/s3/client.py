@@ -7,8 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +18,7 @@ from conda_assets.remote.s3.keys import VERSION, Keys
 from conda_assets.settings import Network
 from conda_assets.sources.s3_account import has_botocore
 from conda_assets.sources.s3_failures import INSTALL, REFUSED
+from conda_assets.web.failures import told_s
 from conda_assets.web.reach import authorities, proxy_for
 
 __all__ = ["Bucket", "NotKnown", "Taken"]
@@ -210,7 +209,7 @@ class Bucket:
         rows: list[Held] = []
         now_s: float | None = None
         for page in self.pages("list_objects_v2", "be listed", Prefix=self.keys.prefix + below):
-            now_s = _told_s(page) if now_s is None else now_s
+            now_s = told_s(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")) if now_s is None else now_s
             rows += [
                 Held(row["Key"], int(row["Size"]), row["LastModified"].timestamp(), row.get("ETag", ""))
                 for row in page.get("Contents", ())
@@ -284,11 +283,3 @@ def _client(given: dict[str, str], network: Network) -> Any:
         verify=False if network.verify is False else (str(Path(trusted)) if trusted else None),
         config=config,
     )
-
-
-def _told_s(answer: dict[str, Any]) -> float:
-    said = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    try:
-        return parsedate_to_datetime(said).timestamp()
-    except (TypeError, ValueError):
-        return datetime.now(timezone.utc).timestamp()
