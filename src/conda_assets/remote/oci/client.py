@@ -35,6 +35,10 @@ class Broken(RemoteFailed):
     """The connection broke, or the registry is busy; it may be tried again."""
 
 
+class Disputed(RemoteFailed):
+    """It says that the bytes are not what their digest says."""
+
+
 class Repository:
     """Questions and orders; safe for several threads. A path is behind `/v2/<repository>/`.
 
@@ -97,11 +101,14 @@ class Repository:
         raise self._refusal(answer, what)
 
     def again(self, method: str, path: str, what: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """An order that may be given twice, until it is taken."""
+        """An order that may be given twice, until it is taken.
+
+        Seen with CNCF Distribution 2.8.2: it disputes a manifest in the moment in which another writer writes the same tag.
+        """
         for attempt in range(1, _TRIES):
             try:
                 return self.order(method, path, what, headers, body)
-            except Broken:
+            except (Broken, Disputed):
                 time.sleep(_AGAIN_S * attempt)
         return self.order(method, path, what, headers, body)
 
@@ -152,6 +159,8 @@ class Repository:
             return Gone(self.shown, f"{self.host} has no repository {self.name} {where}", fix)
         if answer.status == 404:
             return Gone(self.shown, f"cannot {what} {where}", _AGAIN)
+        if code == "DIGEST_INVALID":
+            return Disputed(self.shown, f"cannot {what} {where}", _AGAIN)
         if answer.status in _BUSY:
             return Broken(self.shown, f"cannot {what} {where}", _AGAIN)
         if answer.status == 405 or code == "UNSUPPORTED":
