@@ -24,6 +24,7 @@ from conda_assets.serve.app import make_app  # noqa: E402
 from conda_assets.serve.centre import Centre  # noqa: E402
 from conda_assets.serve.gate import Gate  # noqa: E402
 from conda_assets.serve.options import ServeOptions  # noqa: E402
+from conda_assets.serve.running import listen  # noqa: E402
 from conda_assets.settings import load  # noqa: E402
 
 _LONG_S = 30.0
@@ -103,9 +104,7 @@ def running(folder: Path, *, gate: Gate | None = None, private: bool = True, **m
     server = uvicorn.Server(
         uvicorn.Config(None, log_config=None, access_log=False, ws="websockets-sansio", timeout_graceful_shutdown=1)
     )
-    import socket
-
-    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    listening = listen(options)
     options = replace(options, port=listening.getsockname()[1])
     centre = Centre(options, settings, os.environ, gate)
     app, hang_up = make_app(centre)

@@ -94,6 +94,7 @@ class Gate:
         """One connection: a request, and then whatever the two ends say to each other."""
         with closing(client):
             client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(OSError, asyncio.TimeoutError, ValueError):
                 head, rest = await asyncio.wait_for(self._read_head(client), _HEAD_S)
                 await self._go_on(client, head, rest)
