@@ -111,6 +111,18 @@ def test_many_calls_in_one(lab):
     assert nobody["message"] == "Unauthorized"
 
 
+def test_a_front_end_sees_every_piece_of_what_is_done_and_can_hand_its_options_back(lab):
+    """AriaNg keeps the last bitfield that it was given, and tries again with all that getOption says."""
+    _, client, origin = lab
+    content = Virtual(3 * MB, seed=5)
+    gid = rpc(client, "aria2.addUri", [origin.add("/w.bin", content)], {"checksum": f"sha-256={content.sha256}"})["result"]
+    client.done(gid)
+    row = rpc(client, "aria2.tellStatus", gid, ["bitfield", "numPieces"])["result"]
+    assert row == {"bitfield": "e0", "numPieces": "3"}
+    options = rpc(client, "aria2.getOption", gid)["result"]
+    assert rpc(client, "aria2.addUri", [origin.add("/v.bin", content)], options)["result"]
+
+
 _HOSTILE = [
     {"dir": "/etc"}, {"out": "../../x"}, {"out": "/abs"}, {"log": "/tmp/x"}, {"save-session": "/tmp/x"},
     {"on-download-complete": "/bin/sh"}, {"conf-path": "/etc/passwd"}, {"all-proxy": "http://10.0.0.1"},

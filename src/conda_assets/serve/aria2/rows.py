@@ -24,6 +24,8 @@ STATUS = {
 _CODES = {"not_found": "3", "disk_full": "9", "digest_mismatch": "32", "network": "2", "access_denied": "24"}
 #: What stands for the folder: where files really are is nobody's business.
 FOLDER = "/store"
+# Of a file that does not move just now; aria2's own default.
+_PIECE_BYTES = 1 << 20
 
 
 def row_of(job: Job, carrier: Carrier, keys: Collection[str]) -> dict[str, Any]:
@@ -43,13 +45,16 @@ def row_of(job: Job, carrier: Carrier, keys: Collection[str]) -> dict[str, Any]:
     }
     if not keys or "files" in keys:
         row["files"] = files_of(job)
-    if heard := carrier.heard(job.key):
-        tiding = heard[0]
-        if tiding.piece_bytes and size:
-            row["pieceLength"], row["numPieces"] = str(tiding.piece_bytes), str(-(-size // tiding.piece_bytes))
-            row["bitfield"] = tiding.bits.hex()
-    row.setdefault("pieceLength", str(1 << 20))
-    row.setdefault("numPieces", str(-(-size // (1 << 20))))
+    piece_bytes, bits = _PIECE_BYTES, b""
+    if (heard := carrier.heard(job.key)) and heard[0].piece_bytes:
+        piece_bytes, bits = heard[0].piece_bytes, heard[0].bits
+    pieces = -(-size // piece_bytes)
+    row["pieceLength"], row["numPieces"] = str(piece_bytes), str(pieces)
+    if job.state is JobState.DONE and size:
+        # A front end keeps what it has seen last, so an end without a bitfield would show the pieces of half-way for ever.
+        bits = ((1 << pieces) - 1 << -pieces % 8).to_bytes(-(-pieces // 8), "big")
+    if bits and size:
+        row["bitfield"] = bits.hex()
     if job.error is not None:
         row["errorCode"], row["errorMessage"] = _CODES.get(str(job.error.get("code")), "1"), str(job.error.get("message"))
     elif job.state is JobState.DONE:
