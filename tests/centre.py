@@ -45,11 +45,12 @@ class Said:
 
 @dataclass
 class Client:
-    """Somebody who talks to it. `token`: sent with each request."""
+    """Somebody who talks to it. `token`: sent with each request. `hang_up`: ends all streams of the centre, now and later."""
 
     url: str
     token: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    hang_up: Callable[[], None] = lambda: None
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Said:
         data = json.dumps(body).encode() if body is not None else None
@@ -114,7 +115,7 @@ def running(folder: Path, *, gate: Gate | None = None, private: bool = True, **m
     thread.start()
     try:
         until(lambda: {"started": server.started}, lambda seen: seen["started"])
-        yield centre, Client(f"http://127.0.0.1:{options.port}", token)
+        yield centre, Client(f"http://127.0.0.1:{options.port}", token, hang_up=hang_up)
     finally:
         hang_up()
         server.should_exit = True

@@ -43,7 +43,7 @@ def make_app(centre: Centre) -> tuple[Door, Callable[[], None]]:
         routes=[
             *pages.routes(),
             # The table first: `/store/ask` is no file.
-            *rest.routes(centre),
+            *rest.routes(centre, stream.DESCRIBED, shelf.DESCRIBED, health.DESCRIBED),
             *shelf.routes(centre),
             *health.routes(centre),
             *stream.routes(centre, ticker),
@@ -58,8 +58,10 @@ def make_app(centre: Centre) -> tuple[Door, Callable[[], None]]:
 async def _of_error(request: Request, error: Exception) -> Response:
     if isinstance(error, CentreRefused):
         return refused(error)
+    # Nothing that was asked for is wrong: a full disk, a database that cannot be written.
     assert isinstance(error, AssetsError)
-    return JSONResponse({"error": error.to_json()}, status_code=409)
+    _LOG.error("%s %s: %s", request.method, request.url.path, error)
+    return JSONResponse({"error": error.to_json()}, status_code=503)
 
 
 async def _of_status(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -15,9 +16,39 @@ from starlette.routing import Route
 
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import address_of, person_of
+from conda_assets.serve.rest.schemas import TEXT, json_of, obj, refusals
 from conda_assets.version import __version__
 
-__all__ = ["routes"]
+__all__ = ["DESCRIBED", "routes"]
+
+_HEALTH = json_of(obj({"status": {"type": "string", "enum": ["ok", "failing"]}, "version": TEXT}))
+
+#: As the OpenAPI document has it.
+DESCRIBED: dict[str, Any] = {
+    "/healthz": {
+        "get": {
+            "operationId": "health",
+            "summary": "Is it well?",
+            "security": [],
+            "responses": {
+                "200": {"description": "it is", "content": _HEALTH},
+                "503": {"description": "it is not", "content": _HEALTH},
+                **refusals(403),
+            },
+        }
+    },
+    "/metrics": {
+        "get": {
+            "operationId": "metrics",
+            "summary": "Figures in Prometheus' text format; without a token from the same machine only",
+            "security": [{}, {"token": []}, {"session": []}],
+            "responses": {
+                "200": {"description": "figures", "content": {"text/plain": {"schema": {"type": "string"}}}},
+                **refusals(401, 403, 503),
+            },
+        }
+    },
+}
 
 
 def routes(centre: Centre) -> list[Route]:

@@ -12,24 +12,63 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from conda_assets.digest import Digest, parse_digest
-from conda_assets.errors import CentreRefused, NotFound
+from conda_assets.digest import ALGORITHMS, Digest, parse_digest
+from conda_assets.errors import NotFound
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import person_of
 from conda_assets.serve.jobs import ENDED, JobState
+from conda_assets.serve.rest.schemas import refusals
 
-__all__ = ["routes"]
+__all__ = ["DESCRIBED", "routes"]
 
 _BLOCK_BYTES = 1 << 20
 _LOOK_S = 0.1
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+
+
+def _described(name: str, summary: str) -> dict[str, Any]:
+    """As the OpenAPI document has it."""
+    text = {"type": "string"}
+    heads = {name: {"schema": text} for name in ("ETag", "Accept-Ranges", "Content-Disposition")}
+    part = {**heads, "Content-Range": {"schema": text}}
+    content: dict[str, Any] = {"application/octet-stream": {"schema": {}}} if name == "getStored" else {}
+    asked = [{"name": each, "in": "header", "schema": text} for each in ("Range", "If-Range", "If-Match")]
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": [
+            {"name": "algorithm", "in": "path", "required": True, "schema": {"type": "string", "enum": list(ALGORITHMS)}},
+            {"name": "hex", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32,128}$"}},
+            *asked,
+        ],
+        "security": [{"token": []}, {"session": []}, {"ticket": []}],
+        "responses": {
+            "200": {"description": "the whole file", "headers": heads, "content": content},
+            "206": {"description": "one range of it", "headers": part, "content": content},
+            "412": {"description": "`If-Match` names another file"},
+            "416": {"description": "there is nothing of the range", "headers": {"Content-Range": {"schema": text}}},
+            **refusals(401, 403, 404, 503),
+        },
+    }
+
+
+#: As the OpenAPI document has it.
+DESCRIBED: dict[str, Any] = {
+    "/api/v1/store/{algorithm}/{hex}": {
+        "get": _described(
+            "getStored", "A stored file, or one that arrives, as far as it is there; bytes are verified by who gets them"
+        ),
+        "head": _described("headStored", "Its size and ETag"),
+    }
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +87,7 @@ def routes(centre: Centre) -> list[Route]:
         try:
             digest = parse_digest(f"{request.path_params['algorithm']}:{request.path_params['hex']}")
         except ValueError as error:
-            raise CentreRefused(str(error)) from error
+            raise NotFound(str(error)) from error
         if not centre.options.open_store and not centre.tickets.holds(request.query_params.get("ticket", ""), digest):
             person_of(request, centre)
         file = await run_in_threadpool(_open, centre, digest)

@@ -11,21 +11,57 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from conda_assets.errors import AssetsError
+from conda_assets.errors import AssetsError, CentreRefused
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import person_of
+from conda_assets.serve.rest.checking import from_text
+from conda_assets.serve.rest.schemas import refusals
 
-__all__ = ["Ticker", "routes"]
+__all__ = ["DESCRIBED", "Ticker", "routes"]
 
 _TICK_S = 0.5
 _TICKS_PER_SAMPLE = 2
 # A listener without news hears something now and then, or a proxy in between hangs up; and is asked who he is.
 _QUIET_TICKS = 30
+_VERSION: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999}
+
+#: As the OpenAPI document has it.
+DESCRIBED: dict[str, Any] = {
+    "/api/v1/events": {
+        "get": {
+            "operationId": "listen",
+            "summary": "Live news as server-sent events, which do not end: `jobs` with `News`, `totals` with `Totals`",
+            "parameters": [
+                {
+                    "name": "since",
+                    "in": "query",
+                    "description": "the `version` up to which you know everything; without it all jobs come first",
+                    "schema": _VERSION,
+                },
+                {
+                    "name": "Last-Event-ID",
+                    "in": "header",
+                    "description": "the same, as browsers send it when they come back; it goes before `since`",
+                    "schema": {"type": "string"},
+                },
+            ],
+            "responses": {
+                "200": {
+                    "description": "news, until you hang up",
+                    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                },
+                **refusals(400, 401, 403, 503),
+            },
+        }
+    }
+}
 
 
 class Ticker:
@@ -80,8 +116,11 @@ def routes(centre: Centre, ticker: Ticker) -> list[Route]:
 
     async def events(request: Request) -> Response:
         person_of(request, centre)
-        said = request.headers.get("last-event-id") or request.query_params.get("since") or "0"
-        since = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else 0
+        since = from_text(request.query_params.get("since", "0"), _VERSION, "since")
+        # What a browser repeats is not its user's fault: without sense it means that nothing is known.
+        with suppress(CentreRefused):
+            since = from_text(request.headers.get("last-event-id", ""), _VERSION, "Last-Event-ID")
+        assert isinstance(since, int)
         return StreamingResponse(
             _told(request, centre, ticker, since), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -105,7 +104,7 @@ def _add_metalink(centre: Centre, person: Person, said: Sequence[Any]) -> object
     options = _options(said, 1)
     try:
         text = base64.b64decode(str(said[0]) if said else "", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise CentreRefused("metalink: expected base64") from error
     taken = read_text(text, private=centre.options.allow_private)
     return [job.id for job in centre.queue.ask(taken.wanted, person, paused=options.get("pause") == "true")]
@@ -117,7 +116,7 @@ def _add_torrent(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     options = _options(said, 2)
     try:
         content = base64.b64decode(str(said[0]) if said else "", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise CentreRefused("torrent: expected base64") from error
     taken = read_torrent_file(content, private=centre.options.allow_private)
     return centre.queue.ask(taken.wanted, person, paused=options.get("pause") == "true")[0].id

@@ -72,7 +72,7 @@ def _check_text(value: str, schema: Mapping[str, Any], at: str) -> None:
         )
     if "pattern" in schema and not re.fullmatch(schema["pattern"], value):
         raise CentreRefused(f"{at}: expected what matches {schema['pattern']}")
-    if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
+    if any("\ud800" <= sign <= "\udfff" for sign in value):
         raise CentreRefused(f"{at}: has characters that are none")
 
 
@@ -81,6 +81,8 @@ def _check_map(value: Mapping[str, object], schema: Mapping[str, Any], at: str) 
     for key in schema.get("required", ()):
         if key not in value:
             raise CentreRefused(f"{at}: {key} is missing")
+    if len(value) < schema.get("minProperties", 0):
+        raise CentreRefused(f"{at}: nothing in it", f"expected {', '.join(known)}")
     for key, each in value.items():
         if key in known:
             check(each, known[key], f"{at}.{key}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import re
 from collections.abc import Callable
 from dataclasses import astuple
 
-from conda_assets.errors import CentreRefused, NotFound
+from conda_assets.errors import CentreRefused
 from conda_assets.serve.intake import read_text, read_torrent_file
 from conda_assets.serve.jobs import Job
 from conda_assets.serve.rest import schemas as s
@@ -17,8 +15,6 @@ from conda_assets.serve.rest.table import Call, Operation
 __all__ = ["OPERATIONS"]
 
 _TEXT_BYTES = 4 << 20
-_ID = re.compile(r"[0-9a-f]{16}")
-_JOBS = s.obj({"jobs": s.array(s.ref("Job")), "version": s.INTEGER})
 _TAKEN = s.obj({"kind": s.TEXT, "jobs": s.array(s.ref("Job")), "refused": s.array(s.obj({"name": s.TEXT, "message": s.TEXT}))})
 
 
@@ -28,8 +24,6 @@ def job_of(call: Call) -> Job:
     Raises:
         NotFound: none.
     """
-    if not _ID.fullmatch(call.words["id"]):
-        raise NotFound("a job's id has 16 hex digits", "`GET /api/v1/jobs` lists them")
     return call.centre.board.get(call.words["id"])
 
 
@@ -73,7 +67,7 @@ def _ask(call: Call) -> object:
 def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise CentreRefused("torrent: expected base64") from error
 
 
@@ -83,8 +77,6 @@ def _get(call: Call) -> object:
 
 def _change(call: Call) -> object:
     job, queue = job_of(call), call.centre.queue
-    if not call.body:
-        raise CentreRefused("nothing to change", "give `priority` or `position`")
     if "priority" in call.body:
         queue.prefer(job, call.person, call.body["priority"])
     if "position" in call.body:
@@ -111,7 +103,14 @@ def _forget(call: Call) -> object:
     return {"done": True}
 
 
-_SEARCH = {"type": "string", "maxLength": 200}
+_ACTIONS = {
+    "pause": "Halt it until it is resumed",
+    "resume": "Let it have its turn again",
+    "cancel": "Give it up; where others need it too, only for you",
+    "retry": "Another turn for one that failed or was cancelled",
+}
+_EXAMPLE = f"https://example.org/w.bin sha256:{'0123456789abcdef' * 4}"
+_SEARCH = s.text(200)
 
 OPERATIONS = (
     Operation(
@@ -120,7 +119,7 @@ OPERATIONS = (
         "listJobs",
         "All jobs that have not ended, and the latest ended ones",
         _list,
-        _JOBS,
+        s.ref("Jobs"),
         query={"state": s.STATE, "search": _SEARCH},
     ),
     Operation(
@@ -134,11 +133,12 @@ OPERATIONS = (
         status=201,
         slow=True,
         most_bytes=_TEXT_BYTES + 4096,
+        links=dict.fromkeys(["getJob", "changeJob", "forgetJob", *(f"{action}Job" for action in _ACTIONS)], "/jobs/0/id"),
         body=s.obj(
             {
-                "text": {"type": "string", "minLength": 1, "maxLength": _TEXT_BYTES},
-                "torrent": {"type": "string", "minLength": 1, "maxLength": _TEXT_BYTES},
-                "name": {"type": "string", "maxLength": 200},
+                "text": s.text(_TEXT_BYTES, least=1) | {"examples": [_EXAMPLE]},
+                "torrent": s.text(_TEXT_BYTES, least=1) | {"contentEncoding": "base64"},
+                "name": s.text(200),
                 "paused": {"type": "boolean"},
             },
             optional=("text", "torrent", "name", "paused"),
@@ -168,11 +168,13 @@ OPERATIONS = (
         _change,
         s.ref("Job"),
         role="member",
+        refuses=(409,),
         body=s.obj(
             {"priority": s.PRIORITY, "position": {"type": "integer", "minimum": 0, "maximum": 1_000_000}},
             optional=("priority", "position"),
             closed=True,
-        ),
+        )
+        | {"minProperties": 1},
     ),
     Operation(
         "DELETE",
@@ -182,14 +184,12 @@ OPERATIONS = (
         _forget,
         s.ref("Done"),
         role="member",
+        refuses=(409,),
     ),
     *(
-        Operation("POST", f"/jobs/{{id}}/{action}", f"{action}Job", words, _act(action), s.ref("Job"), role="member")
-        for action, words in (
-            ("pause", "Halt it until it is resumed"),
-            ("resume", "Let it have its turn again"),
-            ("cancel", "Give it up; where others need it too, only for you"),
-            ("retry", "Another turn for one that failed or was cancelled"),
+        Operation(
+            "POST", f"/jobs/{{id}}/{action}", f"{action}Job", words, _act(action), s.ref("Job"), role="member", refuses=(409,)
         )
+        for action, words in _ACTIONS.items()
     ),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from conda_assets.errors import NotFound
 from conda_assets.serve.accounts import NAME, SHORTEST_PASSWORD, Person
 from conda_assets.serve.rest import schemas as s
@@ -11,9 +9,8 @@ from conda_assets.serve.rest.table import Answer, Call, Operation
 
 __all__ = ["OPERATIONS"]
 
-_NUMBER = re.compile(r"[0-9]{1,15}")
-_PASSWORD = {"type": "string", "maxLength": 200}
-_NEW_PASSWORD = {"type": "string", "minLength": SHORTEST_PASSWORD, "maxLength": 200}
+_PASSWORD = s.text(200)
+_NEW_PASSWORD = s.text(200, least=SHORTEST_PASSWORD)
 
 
 def _me_of(call: Call, person: Person) -> dict[str, object]:
@@ -78,7 +75,7 @@ def _add_user(call: Call) -> object:
 
 
 def _change_user(call: Call) -> object:
-    user_id = _number(call, "user")
+    user_id = int(call.words["id"])
     before = _user(call, user_id)
     call.centre.accounts.change(user_id, dict(call.body))
     call.note("change user", f"{before['name']}: {', '.join(call.body)}")
@@ -86,9 +83,10 @@ def _change_user(call: Call) -> object:
 
 
 def _remove_user(call: Call) -> object:
-    user = _user(call, _number(call, "user"))
-    call.centre.accounts.remove(_number(call, "user"))
-    call.centre.board.without(_number(call, "user"))
+    user_id = int(call.words["id"])
+    user = _user(call, user_id)
+    call.centre.accounts.remove(user_id)
+    call.centre.board.without(user_id)
     call.note("remove user", str(user["name"]))
     return {"done": True}
 
@@ -104,7 +102,7 @@ def _add_token(call: Call) -> object:
 
 
 def _remove_token(call: Call) -> object:
-    call.centre.accounts.remove_token(call.person.id, _number(call, "token"))
+    call.centre.accounts.remove_token(call.person.id, int(call.words["id"]))
     call.note("remove token", call.words["id"])
     return {"done": True}
 
@@ -113,12 +111,6 @@ def _audit(call: Call) -> object:
     limit, before = int(call.query.get("limit", 100)), int(call.query.get("before", s.MOST_BYTES))
     statement = "SELECT id, at, user, address, action, detail FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?"
     return {"lines": [dict(row) for row in call.centre.database.rows(statement, (before, limit))]}
-
-
-def _number(call: Call, what: str) -> int:
-    if not _NUMBER.fullmatch(call.words["id"]):
-        raise NotFound(f"a {what}'s id is a number")
-    return int(call.words["id"])
 
 
 _TOKEN = s.obj({"id": s.INTEGER, "label": s.TEXT, "created_at": s.NUMBER, "used_at": s.MAYBE_NUMBER})
@@ -135,8 +127,9 @@ OPERATIONS = (
         role="",
         slow=True,
         status=201,
+        refuses=(401, 429),
         body=s.obj(
-            {"token": _PASSWORD, "name": {"type": "string", "maxLength": 64}, "password": _PASSWORD},
+            {"token": _PASSWORD, "name": s.text(64), "password": _PASSWORD},
             optional=("token", "name", "password"),
             closed=True,
         )
@@ -155,6 +148,8 @@ OPERATIONS = (
         role="admin",
         status=201,
         slow=True,
+        refuses=(409,),
+        links=dict.fromkeys(["changeUser", "removeUser"], "/user/id"),
         body=s.obj(
             {
                 "name": {"type": "string", "pattern": NAME},
@@ -175,14 +170,25 @@ OPERATIONS = (
         s.ref("User"),
         role="admin",
         slow=True,
+        word=s.ROW_ID,
+        refuses=(409,),
         body=s.obj(
             {"role": s.ROLE, "password": _NEW_PASSWORD, "quota_bytes": s.MAYBE_BYTES, "disabled": {"type": "boolean"}},
             optional=("role", "password", "quota_bytes", "disabled"),
             closed=True,
-        ),
+        )
+        | {"minProperties": 1},
     ),
     Operation(
-        "DELETE", "/users/{id}", "removeUser", "Delete an account; its files stay", _remove_user, s.ref("Done"), role="admin"
+        "DELETE",
+        "/users/{id}",
+        "removeUser",
+        "Delete an account; its files stay",
+        _remove_user,
+        s.ref("Done"),
+        role="admin",
+        word=s.ROW_ID,
+        refuses=(409,),
     ),
     Operation("GET", "/tokens", "listTokens", "Your tokens, without the tokens", _tokens, s.obj({"tokens": s.array(_TOKEN)})),
     Operation(
@@ -193,9 +199,18 @@ OPERATIONS = (
         _add_token,
         s.obj({"id": s.INTEGER, "token": s.TEXT}),
         status=201,
-        body=s.obj({"label": {"type": "string", "minLength": 1, "maxLength": 80}}, closed=True),
+        links={"removeToken": "/id"},
+        body=s.obj({"label": s.text(80, least=1)}, closed=True),
     ),
-    Operation("DELETE", "/tokens/{id}", "removeToken", "Make one of your tokens worthless", _remove_token, s.ref("Done")),
+    Operation(
+        "DELETE",
+        "/tokens/{id}",
+        "removeToken",
+        "Make one of your tokens worthless",
+        _remove_token,
+        s.ref("Done"),
+        word=s.ROW_ID,
+    ),
     Operation(
         "GET",
         "/audit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -11,27 +11,38 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from conda_assets.errors import CentreRefused
+from conda_assets.errors import CentreRefused, NotFound
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import COOKIE, address_of, person_of
 from conda_assets.serve.rest import jobs, looks, people, shelf
 from conda_assets.serve.rest.checking import check, from_text
 from conda_assets.serve.rest.document import document
+from conda_assets.serve.rest.schemas import json_of, refusals
 from conda_assets.serve.rest.table import Answer, Call, Operation
 
 __all__ = ["OPERATIONS", "routes"]
 
 OPERATIONS: tuple[Operation, ...] = (*jobs.OPERATIONS, *people.OPERATIONS, *looks.OPERATIONS, *shelf.OPERATIONS)
 _NOBODY = Person(0, "-", "reader")
+_DESCRIBED = {
+    "/api/openapi.json": {
+        "get": {
+            "operationId": "describe",
+            "summary": "This document",
+            "security": [],
+            "responses": {"200": {"description": "it", "content": json_of({"type": "object"})}, **refusals(403)},
+        }
+    }
+}
 
 
-def routes(centre: Centre) -> list[Any]:
-    """Starlette's routes for all operations and the document."""
+def routes(centre: Centre, *described: Mapping[str, Any]) -> list[Any]:
+    """Starlette's routes for all operations and the document. `described`: paths that others serve, as the document has them."""
     by_path: dict[str, dict[str, Operation]] = {}
     for each in OPERATIONS:
         by_path.setdefault(each.path, {})[each.method] = each
-    made = json.dumps(document(OPERATIONS)).encode()
+    made = json.dumps(document(OPERATIONS, _DESCRIBED, *described)).encode()
 
     async def describe(request: Request) -> Response:
         return Response(made, media_type="application/json")
@@ -46,6 +57,7 @@ def _endpoint(centre: Centre, table: dict[str, Operation]) -> Callable[[Request]
         person = person_of(request, centre) if operation.role else _NOBODY
         if operation.role:
             person.must(operation.role)
+        _check_word(request, operation)
         if missing := operation.must - set(request.query_params):
             raise CentreRefused(f"{min(missing)} is missing in the query")
         call = Call(
@@ -65,6 +77,19 @@ def _endpoint(centre: Centre, table: dict[str, Operation]) -> Callable[[Request]
         return _response(given, operation, centre)
 
     return answer
+
+
+def _check_word(request: Request, operation: Operation) -> None:
+    """What the path names has to be what can be named.
+
+    Raises:
+        NotFound: it is not.
+    """
+    if "id" in request.path_params:
+        try:
+            from_text(request.path_params["id"], operation.word, "id")
+        except CentreRefused as error:
+            raise NotFound(error.message) from error
 
 
 def _response(given: object, operation: Operation, centre: Centre) -> Response:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from conda_assets.serve.accounts import ROLES
 from conda_assets.serve.jobs import JobState
 
-__all__ = ["COMPONENTS", "array", "obj", "ref"]
+__all__ = ["COMPONENTS", "RESPONSES", "array", "json_of", "obj", "ref", "refusals", "text"]
 
 Schema = dict[str, Any]
 
@@ -23,11 +24,28 @@ MAYBE_NUMBER: Schema = {"type": ["number", "null"]}
 ROLE: Schema = {"type": "string", "enum": list(ROLES)}
 STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
 PRIORITY: Schema = {"type": "integer", "minimum": -1, "maximum": 1}
+#: Of a user or a token, in a path.
+ROW_ID: Schema = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999}
+
+
+def text(most: int, *, least: int = 0) -> Schema:
+    """A text that comes in: so many characters, none of them NUL."""
+    return {"type": "string", "minLength": least, "maxLength": most, "pattern": "^[^\\x00]*$"}
 
 
 def ref(name: str) -> Schema:
     """One of `COMPONENTS`."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def json_of(schema: Mapping[str, Any]) -> Schema:
+    """The content of an answer in JSON."""
+    return {"application/json": {"schema": schema}}
+
+
+def refusals(*statuses: int) -> Schema:
+    """Status → what it means and looks like, of `RESPONSES`."""
+    return {str(status): {"$ref": f"#/components/responses/{RESPONSES[status][0]}"} for status in statuses}
 
 
 def array(items: Schema, most: int | None = None) -> Schema:
@@ -47,9 +65,11 @@ WINDOW = obj({"from": TEXT, "to": TEXT, "limit_rate": MAYBE_BYTES})
 _CLOCK: Schema = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
 WINDOW_IN = obj({"from": _CLOCK, "to": _CLOCK, "limit_rate": MAYBE_BYTES}, closed=True)
 
+_CAUSE = obj({"code": TEXT, "message": TEXT, "hints": array(TEXT)})
+
 #: Shapes that several operations give.
 COMPONENTS: Schema = {
-    "Error": obj({"error": obj({"code": TEXT, "message": TEXT, "hints": array(TEXT)})}),
+    "Error": obj({"error": _CAUSE}),
     "Job": obj(
         {
             "id": JOB_ID,
@@ -74,7 +94,7 @@ COMPONENTS: Schema = {
             "source": MAYBE_TEXT,
             "bytes_fetched": BYTES,
             "seconds": NUMBER,
-            "error": {"type": ["object", "null"]},
+            "error": {"anyOf": [_CAUSE, {"type": "null"}]},
             "by": MAYBE_TEXT,
             "people": array(TEXT),
             "environments": array(TEXT),
@@ -98,11 +118,24 @@ COMPONENTS: Schema = {
         {
             "bytes_per_s": BYTES,
             "connections": INTEGER,
-            "jobs": {"type": "object"},
+            "jobs": obj({state.value: INTEGER for state in JobState}),
             "limit_rate": MAYBE_BYTES,
             "store": obj({"files": INTEGER, "size_bytes": BYTES, "free_bytes": BYTES}),
         }
     ),
     "Pace": obj({"limit_rate": MAYBE_BYTES, "windows": array(WINDOW)}),
     "Done": obj({"done": {"type": "boolean"}}),
+    "Jobs": obj({"jobs": array(ref("Job")), "version": INTEGER}),
+    "News": obj({"version": INTEGER, "anew": {"type": "boolean"}, "jobs": array(ref("Job")), "gone": array(JOB_ID)}),
+}
+
+#: Status → its name, and what it means; each says `Error`.
+RESPONSES: dict[int, tuple[str, str]] = {
+    400: ("Refused", "what was asked for does not fit this document, or cannot be"),
+    401: ("NotSignedIn", "no token, no session, or a wrong one"),
+    403: ("NotAllowed", "the role or the quota does not reach, or a page of another site asks"),
+    404: ("NotFound", "there is none"),
+    409: ("OutOfTurn", "not in the state that this needs"),
+    429: ("TooOften", "too many wrong passwords or tokens"),
+    503: ("NotNow", "the database or the store cannot be used now"),
 }

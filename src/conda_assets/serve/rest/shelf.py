@@ -56,7 +56,7 @@ OPERATIONS = (
         ),
         query={
             "digest": {"type": "string", "pattern": _DIGEST},
-            "url": {"type": "string", "maxLength": 8000},
+            "url": s.text(8000),
             "size_bytes": s.BYTES,
         },
         must=frozenset({"digest"}),

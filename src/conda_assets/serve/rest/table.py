@@ -8,6 +8,7 @@ from typing import Any
 
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
+from conda_assets.serve.rest.schemas import JOB_ID
 
 __all__ = ["Answer", "Call", "Operation"]
 
@@ -44,7 +45,8 @@ class Answer:
 class Operation:
     """`role`: what it needs; empty for nobody's. `body`, `gives`: JSON Schemas. `slow`: runs in a worker thread.
 
-    `query`: a schema for each parameter; those in `must` have to be there.
+    `query`: a schema for each parameter; those in `must` have to be there. `word`: of the `{id}` in the path, where there is one.
+    `refuses`: statuses that are not seen from the rest. `links`: operation → where its `{id}` stands in this one's answer.
     """
 
     method: str
@@ -60,3 +62,13 @@ class Operation:
     status: int = 200
     slow: bool = False
     most_bytes: int = 64 << 10
+    word: Mapping[str, Any] = field(default_factory=lambda: JOB_ID)
+    refuses: tuple[int, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        """With which it may refuse, in order."""
+        fits = bool(self.query) or self.body is not None
+        ifs = {400: fits, 401: bool(self.role), 403: True, 404: "{id}" in self.path, 503: True}
+        return tuple(sorted({status for status, may in ifs.items() if may} | set(self.refuses)))
