@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import pytest
 from conda_assets.errors import DiskFull, DiskRefused, StoreFailed, UnsafePath
 from conda_assets.link import place, remove_placed, set_aside, stamp, stands
 from conda_assets.model import LinkMode, LinkType, Placed, Root, Stored
+from conda_assets.paths import LastSpot
 from mounts import MIB, btrfs, exfat, tmpfs
 from users import ANNA, BEN, open_folder, run_as
 
@@ -467,6 +468,29 @@ print("started", flush=True)
 while True:
     swap()
 """
+
+
+def test_a_folder_that_stays_open_for_the_next_file_is_looked_at_again_for_each(plain: Way, tmp_path: Path) -> None:
+    stored, outside = put_into_store(plain.store), tmp_path / "outside"
+    outside.mkdir()
+    folder, last = plain.target.parent, LastSpot()
+
+    def put(name: str) -> None:
+        place(stored, folder / name, mode=AUTO, within=plain.prefix, replace=True, last=last)
+
+    with closing(last):
+        put("first")
+        put("second")
+        folder.rename(folder.with_name("moved"))
+        put("third")
+        assert {path.name for path in folder.iterdir()} == {"third"}
+        folder.rename(folder.with_name("moved-too"))
+        folder.symlink_to(outside)
+        with pytest.raises(UnsafePath, match="leads out"):
+            put("fourth")
+        assert not list(outside.iterdir())
+        place(stored, plain.prefix / "elsewhere", mode=AUTO, within=plain.prefix, replace=True, last=last)
+    assert (plain.prefix / "elsewhere").read_bytes() == BODY
 
 
 @pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="folders cannot be held open here")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from conda_assets.errors import AssetsError, DiskFull, DiskRefused, UnsafePath
 
-__all__ = ["Spot", "hold", "open_spot", "refused"]
+__all__ = ["LastSpot", "Spot", "hold", "open_spot", "refused"]
 
 # Relative to open folders where the system can; else by path, checked name by name (Windows).
 _HELD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
@@ -146,6 +146,43 @@ def open_spot(target: Path, within: Path, asset: str, *, create: bool) -> Iterat
                 return
             parts = turned
     raise UnsafePath(asset, f"{target}: the links above it lead in circles")
+
+
+class LastSpot:
+    """The folder that the last target stands in, kept open for the next one: thousands of files go into the same.
+
+    Not safe for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._of: tuple[Path, Path] | None = None
+        self._spot: Spot | None = None
+
+    def at(self, target: Path, within: Path, asset: str) -> Spot:
+        """As `open_spot` with `create`, and with its errors; open until the next call for another folder, or `close`."""
+        of = (target.parent, within)
+        if self._spot is None or self._of != of or not self._is_there(self._spot):
+            self.close()
+            self._spot = self._stack.enter_context(open_spot(target, within, asset, create=True))[-1]
+            self._of = of
+        elif target.name in ("", ".."):
+            raise UnsafePath(asset, f"{target} is no name of a file")
+        return self._spot
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._stack.close()
+        self._of = self._spot = None
+
+    def _is_there(self, spot: Spot) -> bool:
+        """Its path still leads to just this folder: nobody has renamed it, or put another one in its place."""
+        if spot.descriptor is None:
+            return False
+        try:
+            return os.path.samestat(spot.path.stat(), os.fstat(spot.descriptor))
+        except OSError:
+            return False
 
 
 def refused(error: OSError, asset: str, folder: Path, needed_bytes: int = 1) -> AssetsError:

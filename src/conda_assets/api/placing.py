@@ -18,6 +18,7 @@ from conda_assets.events import Noted, Observer
 from conda_assets.link import place, remove_placed, set_aside, stands
 from conda_assets.locking import alone
 from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Stored, Target, shown_url
+from conda_assets.paths import LastSpot
 from conda_assets.plan import url_key
 from conda_assets.receipt import read_receipt, receipt_path, write_receipt
 
@@ -43,6 +44,7 @@ class Ledger:
         self._changes: dict[str, Placed | None] = {}
         self._saved_at = time.monotonic()
         self._lock = threading.RLock()
+        self._last, self._thread = LastSpot(), threading.get_ident()
 
     def put(self, asset: Asset, stored: Stored, *, revision: str | None = None) -> Placed:
         """Place a stored file for an asset, or unpack it; what stood there of the user's is kept aside, never lost.
@@ -64,7 +66,9 @@ class Ledger:
             self._drop(folder)
         if _lexists(path) and not self._is_ours(path) and not _is_a_name_of(path, stored):
             self._set_aside(path, boundary(self._target, asset.root))
-        link = place(stored, path, mode=asset.link, within=boundary(self._target, asset.root), replace=True)
+        # For one thread: what is staged comes by others.
+        last = self._last if threading.get_ident() == self._thread else None
+        link = place(stored, path, mode=asset.link, within=boundary(self._target, asset.root), replace=True, last=last)
         placed = self._line(asset, path, stored.sha256, stored.size_bytes, link)
         if before is not None and (before.url_key, before.sha256) == (placed.url_key, placed.sha256):
             revision = revision or before.revision
@@ -122,6 +126,10 @@ class Ledger:
         with self._lock:
             if self._changes and (now or time.monotonic() - self._saved_at > _SAVE_EVERY_S):
                 self._merge()
+
+    def close(self) -> None:
+        """Hold nothing open any more; what changed stays to be saved."""
+        self._last.close()
 
     def _merge(self) -> None:
         path = receipt_path(self._target.prefix)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,6 +173,8 @@ class _Sync:
                 self._ledger.remove(strays(self._ledger.placed, self._spec))
         finally:
             self._beside.close()
+            if self._ledger:
+                self._ledger.close()
             with closing(self._store), closing(self._leading):
                 self._write_down()
         outcomes = tuple(self._outcomes[asset.name] for asset in self._spec.assets)
@@ -319,15 +320,15 @@ class _Sync:
         )
 
     def _outcome(self, asset: Asset, state: State, *, source: str | None = None, **rest: object) -> Outcome:
-        blank = Outcome(
+        return Outcome(
             asset.name,
             state,
             source=source or shown_url(asset.url),
             pinned=asset.digest is not None,
             optional=asset.optional,
             unpack=asset.unpack if self._ledger else None,
+            **rest,  # type: ignore[arg-type]
         )
-        return replace(blank, **rest)  # type: ignore[arg-type]
 
 
 def _sha256_of(step: Step) -> str | None:

@@ -4,6 +4,8 @@
       └─ anything unusual → left over, for the ordinary way
 
 One thread brings files, one adopts them: while it syncs a group the next one grows, so groups are as large as the disk is slow.
+Both hand over many at a time, and so does the batch: threads of Python that call the system in turn wait for one another at each
+call. With a hand-over for each file 2,000 files of 50 KB took 1.9 s instead of 1.4.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ __all__ = ["SMALL_BYTES", "Batch", "is_small"]
 
 #: Files up to this size would get one connection of aria2's, too. With one connection there is nothing to gain from it.
 SMALL_BYTES = 1 << 20
-# A kill loses a group; a full one is adopted before more is asked for.
-_MOST_LAID = 128
+# A kill loses what is laid and not adopted; at the most, nothing more is asked for before a group is adopted.
+_GROUP, _MOST_LAID = 256, 512
+# Nor does a file wait longer than this for others, to be adopted and then to be told of.
+_PATIENCE_S = 1.0
 # Without any file in this time everything is cut, and left to the ordinary way, which has a watchdog a file.
 _SILENCE_S = 30.0
 
@@ -55,7 +59,8 @@ class Batch:
         self._laid: list[tuple[Item, Laid]] = []
         self._news: deque[tuple[Item, Stored | None]] = deque()
         self._changed = threading.Condition()
-        self._working, self._stopping, self._moved_at = True, False, time.monotonic()
+        self._working, self._stopping, self._adopted = True, False, False
+        self._moved_at = self._told_at = time.monotonic()
         self._bringer = threading.Thread(target=self._bring, name="small", daemon=True)
         self._adopter = threading.Thread(target=self._adopt, name="adopt", daemon=True)
         self._bringer.start()
@@ -64,7 +69,7 @@ class Batch:
     @property
     def over(self) -> bool:
         """Every file has been told of."""
-        return not self._adopter.is_alive() and not self._news
+        return self._adopted and not self._news
 
     @property
     def connections(self) -> int:
@@ -73,10 +78,11 @@ class Batch:
 
     def news(self) -> list[tuple[Item, Stored | None]]:
         """What ended since the last call: stored, or None for what is left to the ordinary way, which says what is wrong."""
-        told = []
-        while self._news:
-            told.append(self._news.popleft())
-        now = time.monotonic()
+        told, now = [], time.monotonic()
+        if now - self._told_at >= _PATIENCE_S or self._adopted:
+            while self._news:
+                told.append(self._news.popleft())
+            self._told_at = now
         if told:
             self._moved_at = now
         elif now - self._moved_at > _SILENCE_S:
@@ -122,29 +128,33 @@ class Batch:
             return
         with self._changed:
             self._laid.append((item, laid))
-            self._changed.notify_all()
+            if len(self._laid) >= _GROUP:
+                self._changed.notify_all()
             while len(self._laid) >= _MOST_LAID and not self._stopping:
                 self._changed.wait()
 
     def _adopt(self) -> None:
         try:
             while self._adopt_group():
-                self._wake()
+                pass
         finally:
             with self._changed:
-                self._stopping = True
+                self._stopping = self._adopted = True
                 self._changed.notify_all()
             self._wake()
 
     def _adopt_group(self) -> bool:
         """False when there is none any more."""
         with self._changed:
-            while not self._laid and self._working and not self._stopping:
-                self._changed.wait()
+            until = time.monotonic() + _PATIENCE_S
+            while len(self._laid) < _GROUP and self._working and not self._stopping and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
             group, self._laid = self._laid, []
             self._changed.notify_all()
-            if not group or self._stopping:
+            if self._stopping or not (group or self._working):
                 return False
+        if not group:
+            return True
         try:
             stored: Sequence[Stored | None] = self._tray.adopt([laid for _, laid in group])
         except AssetsError:

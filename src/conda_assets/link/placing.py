@@ -10,12 +10,13 @@ from pathlib import Path
 from conda_assets.errors import UnsafePath
 from conda_assets.link.making import fresh_name, make, make_private
 from conda_assets.model import LinkMode, LinkType, Stored
-from conda_assets.paths import Spot, open_spot, refused
+from conda_assets.paths import LastSpot, Spot, open_spot, refused
 
 __all__ = ["place"]
 
 
-def place(stored: Stored, target: Path, *, mode: LinkMode, within: Path, replace: bool, asset: str = "") -> LinkType:
+def place(stored: Stored, target: Path, *, mode: LinkMode, within: Path, replace: bool, asset: str = "",
+          last: LastSpot | None = None) -> LinkType:  # fmt: skip
     """Put a stored file at `target`, making the folders above it; says how.
 
     With `LinkMode.AUTO` the result is read-only, with `COPY` a writable file of its own (a reflink, where that can be had).
@@ -27,6 +28,7 @@ def place(stored: Stored, target: Path, *, mode: LinkMode, within: Path, replace
         replace: whatever file or link stands at `target` may go. Else it must be free, or hold this very file, placed before
             and unchanged as far as size and time stamp tell (then that is what is returned).
         asset: its name, for errors.
+        last: for who places many; keeps the folder open.
 
     Raises:
         UnsafePath: something that may not go stands at the target, or a link above it leads out of `within`.
@@ -36,6 +38,8 @@ def place(stored: Stored, target: Path, *, mode: LinkMode, within: Path, replace
     """
     asset = asset or target.name
     try:
+        if last is not None:
+            return _place(stored, last.at(target, within, asset), target, mode, replace, asset)
         with open_spot(target, within, asset, create=True) as spots:
             return _place(stored, spots[-1], target, mode, replace, asset)
     except OSError as error:

@@ -21,6 +21,8 @@ _OLDER_ONES = 4
 _OLDEST_S = 30 * 86400.0
 _ROTATING_S = 1.0
 _LINE_BYTES = 16384
+# Looked at so often, not at each line: two questions to the system would cost as much as the line.
+_LOOK_EVERY_S, _LOOK_EVERY_BYTES = 0.2, 1 << 16
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -45,6 +47,7 @@ class Log:
         self._path: Path | None = None
         self._descriptor: int | None = None
         self._is_broken = False
+        self._looked_at, self._since_bytes = 0.0, 0
         self.written = False
 
     @property
@@ -81,14 +84,19 @@ class Log:
                 self._descriptor = None
 
     def _append(self, line: bytes) -> None:
-        if self._descriptor is not None and not self._is_there():
+        now = time.monotonic()
+        looks = now - self._looked_at >= _LOOK_EVERY_S or self._since_bytes >= min(_LOOK_EVERY_BYTES, self._largest_bytes // 16)
+        if self._descriptor is not None and looks and not self._is_there():
             os.close(self._descriptor)
             self._descriptor = None
         if self._descriptor is None:
             self._descriptor = self._opened()
         os.write(self._descriptor, line)
-        if os.fstat(self._descriptor).st_size > self._largest_bytes:
-            self._rotate()
+        self._since_bytes += len(line)
+        if looks:
+            self._looked_at, self._since_bytes = now, 0
+            if os.fstat(self._descriptor).st_size > self._largest_bytes:
+                self._rotate()
 
     def _is_there(self) -> bool:
         """The name still leads to our file: another process may have rotated it."""
