@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from conda_assets.errors import RemoteFailed, UsageError
 from conda_assets.events import Noted
@@ -496,3 +497,27 @@ def test_a_large_file_is_pushed_and_read_in_little_memory(
     out, talk = read.communicate(timeout=300)
     assert read.returncode == 0, talk
     assert max(map(int, out.splitlines()[-1].split())) * 1024 <= 150e6, out
+
+
+# Others that read
+
+
+def test_a_lock_is_made_where_the_publisher_is_down_and_the_store_has_the_file(
+    remote: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file whose hash the spec has: the size is the store's. One that the publisher denies is not locked."""
+    lab = fetched(Lab(tmp_path), server, w=BODY, x=b"x" * 999)
+    assert lab.call("push", "-q", "--only", "w").status == 0
+    url = server.url("/w")
+    server.close()
+    forget_store(monkeypatch, "other")
+    said = lab.run("lock", "--json")
+    assert said.status == 1, "nobody has the other one"
+    rows = {row["name"]: row for row in said.json["assets"]}  # type: ignore[attr-defined]
+    assert (rows["w"]["state"], rows["x"]["state"]) == ("locked", "failed"), said.out
+    (entry,) = yaml.safe_load((lab.folder / "environment.assets.lock").read_text())["assets"]
+    assert (entry["url"], entry["size"], entry["sha256"]) == (url, len(BODY), SHA256)
+    with Server() as again:
+        denied = again.url("/gone")
+        lab.write([{"name": "w", "url": denied, "sha256": SHA256}])
+        assert lab.run("lock", "-q").status == 1

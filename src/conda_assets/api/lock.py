@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from conda_assets.api.entries import entry_of, member_entry, unchanged
 from conda_assets.api.expand import listed
 from conda_assets.api.lockfiles import own_assets, relock_command, write_lock
 from conda_assets.api.members import is_several
+from conda_assets.api.remotes import sizes_there
 from conda_assets.api.sharing import Sharer
 from conda_assets.api.sync import one_at_a_time
 from conda_assets.errors import (
@@ -51,13 +52,14 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """`old`: what the locks say now. `anew`: names for which no ETag is proof enough."""
+    """`old`: what the locks say now. `anew`: names for which no ETag is proof enough. `size_there`: as stores elsewhere say."""
 
     old: Mapping[str, Entry]
     anew: Collection[str]
     settings: Settings
     environ: Mapping[str, str]
     watch: Observer
+    size_there: Callable[[Asset], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ def lock(
         raise UsageError(f"{far[0]} is on the web, and a lock stands beside its file", "download it, then name it with `-f FILE`")
     old = {name: entry for each in locks.values() for name, entry in each.entries.items()}
     todo = [asset for asset in spec.assets if asset.name not in old or renew.wants(asset.name) or misfit(old[asset.name], asset)]
-    made = _with_patterns(todo, _Run(old, renew.names, settings, environ, one_at_a_time(watch)))
+    watch = one_at_a_time(watch)
+    made = _with_patterns(todo, _Run(old, renew.names, settings, environ, watch, sizes_there(settings, watch)))
     rows = [
         made.get(asset.name) or LockRow(asset.name, "kept", "it fits", _kept(old[asset.name], asset)) for asset in spec.assets
     ]
@@ -195,7 +198,7 @@ def _make(assets: Sequence[Asset], run: _Run) -> dict[str, LockRow]:
     asked: dict[str, tuple[Asset, Locked]] = {}
     for asset, said in _ask_all(assets, run.settings):
         if isinstance(said, AssetsError):
-            rows[asset.name] = _failed(asset, said, run)
+            rows[asset.name] = _unanswered(asset, said, run)
         elif (entry := unchanged(asset, said, None if asset.owner in run.anew else run.old.get(asset.name))) is not None:
             rows[asset.name] = LockRow(asset.name, "locked", "the publisher has the same file", entry)
         elif asset.digest or said.digest:
@@ -237,7 +240,24 @@ def _vouched(asset: Asset, locked: Locked, run: _Run) -> LockRow:
     digests = [each for each in (own, said) if each]
     stored = next((found for each in digests if (found := open_stores(run.settings.stores).find(each))), None)
     vouched_by = locked.vouched_by if said else Path(asset.file).name or "the file"
+    if stored is None and locked.size_bytes is None:
+        locked = replace(locked, size_bytes=run.size_there(replace(asset, digest=digests[0])))
     return LockRow(asset.name, "locked", entry=entry_of(asset, locked, digests, stored, vouched_by))
+
+
+def _unanswered(asset: Asset, error: AssetsError, run: _Run) -> LockRow:
+    """A publisher that does not answer now, and a file whose hash the spec has: who has the bytes, here or elsewhere, is enough.
+
+    One that says that the file is not there, or not for us, is believed.
+    """
+    if asset.digest is None or not error.retryable or run.settings.offline:
+        return _failed(asset, error, run)
+    stored = open_stores(run.settings.stores).find(asset.digest)
+    size_bytes = stored.size_bytes if stored is not None else run.size_there(asset)
+    if size_bytes is None or not asset.fits(size_bytes):
+        return _failed(asset, error, run)
+    known = Locked(asset, asset.url, asset.url, size_bytes, etag=None, modified=None, resumable=False, same_host=True)
+    return replace(_vouched(asset, known, run), because="the store has it, its publisher does not answer")
 
 
 def _first(asset: Asset, brought: Brought) -> LockRow:

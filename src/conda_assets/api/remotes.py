@@ -16,9 +16,9 @@ from conda_assets.errors import AccessDenied, AssetsError, SizeMismatch
 from conda_assets.events import Noted, Observer
 from conda_assets.model import Asset, Fresh, Locked, path_of_url, shown_url
 from conda_assets.settings import Settings
-from conda_assets.sources import is_local
+from conda_assets.sources import is_local, probe
 
-__all__ = ["through_remotes"]
+__all__ = ["sizes_there", "through_remotes"]
 
 Probe = Callable[[Asset, str], Locked]
 
@@ -29,6 +29,20 @@ _MOST_REFUSALS = 3
 def through_remotes(probe: Probe, settings: Settings, watch: Observer) -> Probe:
     """`probe`, with the remote stores of the settings before the origin; as it is where there are none."""
     return _Through(probe, settings, watch) if settings.remotes else probe
+
+
+def sizes_there(settings: Settings, watch: Observer) -> Callable[[Asset], int | None]:
+    """How many bytes the file with an asset's digest has, as the first remote store that has it says; None where none does.
+
+    That is as good as the store is; the digest is what is held against the bytes.
+    """
+    through = _Through(lambda asset, url: probe(asset, url, settings.network), settings, watch)
+
+    def size(asset: Asset) -> int | None:
+        found = through.find(asset)
+        return found.size_bytes if found is not None else None
+
+    return size
 
 
 class _Through:
@@ -43,11 +57,16 @@ class _Through:
         self._lock = threading.Lock()
 
     def __call__(self, asset: Asset, url: str) -> Locked:
-        if asset.digest is not None and not (is_local(url) and path_of_url(url).exists()):
-            for remote in self._settings.remotes:
-                if self._may_ask(asset, remote) and (found := self._from(remote, asset, asset.digest)) is not None:
-                    return found
-        return self._probe(asset, url)
+        found = None if is_local(url) and path_of_url(url).exists() else self.find(asset)
+        return found if found is not None else self._probe(asset, url)
+
+    def find(self, asset: Asset) -> Locked | None:
+        """Where one of the stores has the file with the asset's digest; None where none has, or each was asked already."""
+        for remote in self._settings.remotes if asset.digest is not None else ():
+            assert asset.digest is not None
+            if self._may_ask(asset, remote) and (found := self._from(remote, asset, asset.digest)) is not None:
+                return found
+        return None
 
     def _may_ask(self, asset: Asset, remote: str) -> bool:
         with self._lock:
