@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -215,6 +216,8 @@ def test_nothing_stands_in_anybodys_way(page, lab, theme, width):
     row(page, "gone.bin").get_by_label("Details").click()
     for view in ("queue", "history", "environments", "speed", "account"):
         page.click(f"a[href='#{view}']")
+        if view == "account":
+            page.get_by_role("button", name="Edit admin").click()
         assert axe(page) == [], view
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         if kept := os.environ.get("CONDA_ASSETS_TEST_PICTURES"):
@@ -231,7 +234,7 @@ def test_signing_in_is_for_everybody(browser, lab):
     assert axe(page) == []
     page.fill("#token", "cat_wrong")
     page.keyboard.press("Enter")
-    page.wait_for_selector(".faults:has-text('not known')")
+    page.wait_for_selector(".faults:has-text('此处不认识这个令牌')")
     page.get_by_role("button", name="English").click()
     assert page.locator("h2").inner_text() == "Sign in"
     context.close()
@@ -249,3 +252,127 @@ def test_the_page_asks_nobody_but_its_own_server(browser, lab):
     page.wait_for_selector("nav.tabs")
     assert {url for url in asked if not url.startswith(client.url)} == set()
     context.close()
+
+
+# Latin letters that stay: names, URLs, commands, fields, units, and what a program is called.
+_STAYS = re.compile(
+    r"`[^`]*`|https?://\S+|\b\d+(\.\d+)? ?([kMG]?B(/s)?)?|\b[0-9a-f]{10,}…?|\S+\.(bin|yml|zip)\S*|assets\[\d\]\S*"
+    r"|\b(assets|sha256|sha265|environment\.yml|Metalink|URL|JSON|conda|admin|ann|nobody|s)\b|not a link"
+    r"|\b(doi|ftp2?|github|gs|hf|https?|magnet|oci|s3|sftp)\b"
+)
+
+
+def english(text: str) -> list[str]:
+    return re.findall(r"[A-Za-z]{2,}", _STAYS.sub(" ", text))
+
+
+def prose(element) -> str:
+    """What stands there without what a command or a field is called."""
+    return element.evaluate(
+        "e => { const c = e.cloneNode(true); c.querySelectorAll('code').forEach(x => x.remove()); return c.textContent; }"
+    )
+
+
+def test_in_chinese_nothing_is_left_in_english(browser, lab):
+    """What the server says, of jobs and of refusals, is in the language of the page."""
+    _, client, origin = lab
+    content = Virtual(MB, seed=7)
+    lines = [
+        origin.add("/gone.bin", b"", Faults(status=404)),
+        origin.add("/denied.bin", b"", Faults(status=403)),
+        origin.add("/wrong.bin", content) + " sha256:" + "0" * 64,
+        origin.add("/page.bin", b"<html><body>log in</body></html>"),
+    ]
+    for job in client.add("\n".join(lines)):
+        client.done(job["id"])
+    context = browser.new_context(locale="zh-CN", viewport={"width": 1180, "height": 900})
+    page = context.new_page()
+    page.goto(client.url)
+    page.get_by_role("button", name="使用用户名和密码").click()
+    page.fill("#name", "nobody")
+    page.fill("#password", "wrong password")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".faults:has-text('密码错误')")
+    assert english(prose(page.locator(".faults"))) == []
+    page.get_by_role("button", name="使用令牌").click()
+    page.fill("#token", client.token)
+    page.keyboard.press("Enter")
+    wait_for(page, "gone.bin", "failed")
+    for opener in page.locator("li.job[data-state=failed] .opener").all():
+        opener.click()
+    texts = [*page.locator(".job-foot").all_inner_texts(), *map(prose, page.locator(".failure").all())]
+    assert len(texts) >= 6
+    assert [english(text) for text in texts if english(text)] == []
+    refused = [
+        "not a link",
+        "name: x\nassets:\n  - url: https://a.example/x.bin\n    sha265: 1\n",
+        "ftp2://a.example/x.bin",
+        "name: x\nassets: []\n",
+    ]
+    for text in refused:
+        add(page, text)
+        page.wait_for_selector(".faults p")
+        assert english(prose(page.locator(".faults"))) == []
+        page.fill("#add-text", "")
+        page.evaluate("document.querySelector('.faults').replaceChildren()")
+    page.click("a[href='#account']")
+    page.wait_for_selector("tbody td:has-text('添加')")
+    assert {text for text in page.locator("tbody td:nth-child(3)").all_inner_texts() if english(text)} == set()
+    context.close()
+
+
+def test_a_failed_job_says_why_and_what_next(page, lab):
+    _, client, origin = lab
+    (job,) = client.add(origin.add("/gone.bin", b"", Faults(status=404)))
+    client.done(job["id"])
+    wait_for(page, "gone.bin", "failed")
+    row(page, "gone.bin").get_by_label("Details").click()
+    why, following = row(page, "gone.bin").locator(".failure p").all_inner_texts()
+    assert "answers 404 (Not Found)" in why
+    assert following.startswith("Next: check url: of gone.bin in a browser")
+
+
+def test_the_pieces_are_shown_and_said(page, lab):
+    _, client, origin = lab
+    (job,) = client.add(origin.add("/w.bin", Virtual(30 * MB, seed=8), Faults(rate=250_000)))
+    wait_for(page, "w.bin", "active")
+    client.until(job["id"], lambda seen: "9" in seen["pieces"])
+    row(page, "w.bin").get_by_label("Details").click()
+    page.wait_for_selector(".map-cells [data-full='9']")
+    assert re.fullmatch(r"\d+ of 29 parts complete, 1.0 MB each", page.locator(".map-cells").get_attribute("aria-label"))
+
+
+def test_a_quota_is_followed_while_it_fills(browser, lab):
+    _, client, origin = lab
+    said = client.api("POST", "/users", {"name": "ann", "role": "member", "quota_bytes": 2 * MB})
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    page.goto(client.url)
+    page.fill("#token", said["token"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".figure:has-text('0 B of 2.0 MB')")
+    add(page, origin.add("/w.bin", Virtual(2 * MB, seed=9)))
+    page.wait_for_selector(".figure.full:has-text('2.0 MB of 2.0 MB'):has-text('used up')")
+    add(page, origin.add("/v.bin", Virtual(2 * MB, seed=10)))
+    page.wait_for_selector(".faults:has-text('ann may ask for 2.0 MB')")
+    context.close()
+
+
+def test_people_are_changed_and_removed(page, lab):
+    _, client, _ = lab
+    client.api("POST", "/users", {"name": "ann", "role": "member"})
+    page.click("a[href='#account']")
+    page.get_by_role("button", name="Edit ann").click()
+    page.get_by_label("Quota in GB").first.fill("2")
+    page.get_by_label("New password").fill("correct horse battery")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector("td:has-text('0 B of 2.0 GB')")
+    assert client.ask("POST", "/api/v1/session", {"name": "ann", "password": "correct horse battery"}).status == 201
+    page.get_by_role("button", name="Edit ann").click()
+    page.get_by_role("button", name="New token ann").click()
+    page.wait_for_selector(".copyable pre:has-text('cat_')")
+    page.get_by_role("button", name="Edit ann").click()
+    page.get_by_role("button", name="Remove ann").click()
+    page.get_by_role("button", name="Really remove?").click()
+    page.wait_for_selector("td strong:has-text('ann')", state="detached")
+    assert [each["name"] for each in client.api("GET", "/users")["users"]] == ["admin"]

@@ -101,6 +101,14 @@ def _add_token(call: Call) -> object:
     return {"id": number, "token": token}
 
 
+def _add_their_token(call: Call) -> object:
+    user_id = int(call.words["id"])
+    user = _user(call, user_id)
+    number, token = call.centre.accounts.new_token(user_id, call.body["label"])
+    call.note("add token", f"{user['name']}: {call.body['label']}")
+    return {"id": number, "token": token}
+
+
 def _remove_token(call: Call) -> object:
     call.centre.accounts.remove_token(call.person.id, int(call.words["id"]))
     call.note("remove token", call.words["id"])
@@ -114,6 +122,7 @@ def _audit(call: Call) -> object:
 
 
 _TOKEN = s.obj({"id": s.INTEGER, "label": s.TEXT, "created_at": s.NUMBER, "used_at": s.MAYBE_NUMBER})
+_LABELLED = s.obj({"label": s.text(80, least=1)}, closed=True)
 _LINE = s.obj({"id": s.INTEGER, "at": s.NUMBER, "user": s.TEXT, "address": s.TEXT, "action": s.TEXT, "detail": s.TEXT})
 
 OPERATIONS = (
@@ -149,7 +158,7 @@ OPERATIONS = (
         status=201,
         slow=True,
         refuses=(409,),
-        links=dict.fromkeys(["changeUser", "removeUser"], "/user/id"),
+        links=dict.fromkeys(["changeUser", "removeUser", "addUserToken"], "/user/id"),
         body=s.obj(
             {
                 "name": {"type": "string", "pattern": NAME},
@@ -190,6 +199,18 @@ OPERATIONS = (
         word=s.ROW_ID,
         refuses=(409,),
     ),
+    Operation(
+        "POST",
+        "/users/{id}/tokens",
+        "addUserToken",
+        "A new token of somebody who has lost theirs, shown this once",
+        _add_their_token,
+        s.obj({"id": s.INTEGER, "token": s.TEXT}),
+        role="admin",
+        status=201,
+        word=s.ROW_ID,
+        body=_LABELLED,
+    ),
     Operation("GET", "/tokens", "listTokens", "Your tokens, without the tokens", _tokens, s.obj({"tokens": s.array(_TOKEN)})),
     Operation(
         "POST",
@@ -200,7 +221,7 @@ OPERATIONS = (
         s.obj({"id": s.INTEGER, "token": s.TEXT}),
         status=201,
         links={"removeToken": "/id"},
-        body=s.obj({"label": s.text(80, least=1)}, closed=True),
+        body=_LABELLED,
     ),
     Operation(
         "DELETE",

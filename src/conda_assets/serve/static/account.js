@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { copyable, fill, h, icon, toast } from "./dom.js";
+import { told } from "./messages.js";
 import { moment, size, t } from "./words.js";
 
 const ROLES = ["reader", "member", "admin"];
@@ -27,7 +28,7 @@ export class Account {
         h("form", { class: "row", onsubmit: (event) => this.addToken(event, label) }, label, h("button", { type: "submit", class: "small" }, icon("add"), t("create"))),
       ),
       me.role === "admin" ? this.peopleCard() : null,
-      me.role === "admin" ? this.card("audit", ["when", "who", "name", "details"], this.audit) : null,
+      me.role === "admin" ? this.card("audit", ["when", "who", "action", "details"], this.audit) : null,
     );
   }
 
@@ -58,7 +59,7 @@ export class Account {
         h(
           "li",
           {},
-          h("span", {}, h("strong", {}, each.label), h("span", { class: "hint" }, " ", each.used_at ? `${t("lastUsed")} ${moment(each.used_at)}` : t("never"))),
+          h("span", {}, h("strong", {}, told(each.label)), h("span", { class: "hint" }, " ", each.used_at ? `${t("lastUsed")} ${moment(each.used_at)}` : t("never"))),
           h("button", { type: "button", class: "small quiet", "aria-label": `${t("remove")}: ${each.label}`, onclick: () => this.run("DELETE", `/tokens/${each.id}`) }, t("remove")),
         ),
       ),
@@ -67,7 +68,7 @@ export class Account {
     const { users } = await ask("GET", "/users");
     fill(this.people, users.map((user) => this.person(user)));
     const { lines } = await ask("GET", "/audit?limit=100");
-    fill(this.audit, lines.map((line) => h("tr", {}, h("td", {}, moment(line.at)), h("td", {}, line.user), h("td", {}, line.action), h("td", { class: "hint" }, line.detail))));
+    fill(this.audit, lines.map((line) => h("tr", {}, h("td", {}, moment(line.at)), h("td", {}, line.user), h("td", {}, told(line.action)), h("td", { class: "hint" }, line.detail))));
   }
 
   person(user) {
@@ -79,15 +80,64 @@ export class Account {
       h("td", {}, h("strong", {}, user.name)),
       h("td", {}, this.roles(user.role, (event) => change({ role: event.target.value }))),
       h("td", {}, quota),
-      h("td", {}, user.id === this.me.id ? null : h("button", { type: "button", class: "small quiet", onclick: () => change({ disabled: !user.disabled }) }, `${t(user.disabled ? "enable" : "disable")}`, h("span", { class: "visually-hidden" }, ` ${user.name}`))),
+      h(
+        "td",
+        { class: "person-buttons" },
+        this.button("edit", user, () => this.edit(user)),
+        user.id === this.me.id ? null : this.button(user.disabled ? "enable" : "disable", user, () => change({ disabled: !user.disabled })),
+      ),
     );
+  }
+
+  button(key, user, onclick) {
+    return h("button", { type: "button", class: "small quiet", onclick }, t(key), h("span", { class: "visually-hidden" }, ` ${user.name}`));
+  }
+
+  /** What a person may have, below the table: quota and password, another token, an end. */
+  edit(user) {
+    const quota = h("input", { type: "number", min: "0", step: "any", placeholder: t("noQuota"), class: "short", value: user.quota_bytes === null ? "" : String(user.quota_bytes / 1e9) });
+    const password = h("input", { type: "password", minlength: "10", maxlength: "200", autocomplete: "new-password", placeholder: t("passwordHint") });
+    const field = (key, input) => h("label", { class: "field" }, t(key), input);
+    const remove = this.button("remove", user, () => {
+      if (remove.dataset.sure) this.run("DELETE", `/users/${user.id}`).then(() => fill(this.newcomer));
+      else fill(remove, t("really"));
+      remove.dataset.sure = "1";
+    });
+    const token = async () => {
+      const said = await this.run("POST", `/users/${user.id}/tokens`, { label: t("newToken") });
+      if (said) this.showToken(user.name, said.token);
+    };
+    const save = async (event) => {
+      event.preventDefault();
+      const changes = { quota_bytes: quota.value === "" ? null : Math.round(Number(quota.value) * 1e9) };
+      if (password.value) changes.password = password.value;
+      if (await this.run("PATCH", `/users/${user.id}`, changes)) {
+        fill(this.newcomer);
+        toast(t("saved"));
+      }
+    };
+    fill(
+      this.newcomer,
+      h(
+        "form",
+        { class: "person-form stack", "aria-label": `${t("edit")} ${user.name}`, onsubmit: save },
+        h("h4", {}, user.name),
+        h("div", { class: "row" }, field("quotaGb", quota), field("newPassword", password)),
+        h("div", { class: "row" }, h("button", { type: "submit", class: "small primary" }, t("save")), this.button("newToken", user, token), user.id === this.me.id ? null : remove),
+      ),
+    );
+    quota.focus();
+  }
+
+  showToken(name, token) {
+    fill(this.newcomer, h("p", { class: "hint" }, `${name}: ${t("shownOnce")}`), copyable(token, t("copy"), t("copied")));
   }
 
   async run(method, path, body) {
     try {
       return await ask(method, path, body);
     } catch (error) {
-      toast([error.message, ...(error.hints ?? [])].join(". "), "bad");
+      toast(error.lines.join("\n"), "bad");
       return null;
     } finally {
       await this.show();
@@ -106,7 +156,7 @@ export class Account {
     const quotaBytes = quota.value === "" ? null : Math.round(Number(quota.value) * 1e9);
     const said = await this.run("POST", "/users", { name: name.value, role: role.value, quota_bytes: quotaBytes });
     if (said) {
-      fill(this.newcomer, h("p", { class: "hint" }, `${said.user.name}: ${t("shownOnce")}`), copyable(said.token, t("copy"), t("copied")));
+      this.showToken(said.user.name, said.token);
       name.value = quota.value = "";
     }
   }

@@ -1,7 +1,8 @@
 // Asking for files: paste, drop anywhere on the page, or pick.
 
 import { ask } from "./api.js";
-import { fill, h, icon, toast } from "./dom.js";
+import { commands, fill, h, icon, toast } from "./dom.js";
+import { told } from "./messages.js";
 import { t } from "./words.js";
 
 export class Add {
@@ -58,10 +59,10 @@ export class Add {
     try {
       const said = await ask("POST", "/jobs", { ...body, paused: this.paused.checked });
       toast([t("added", said.jobs.length), said.refused.length ? t("refused", said.refused.length) : ""].filter(Boolean).join(", "));
-      fill(this.faults, said.refused.map((each) => h("p", {}, `${each.name}: ${each.message}`)));
+      fill(this.faults, said.refused.map((each) => h("p", {}, told(`${each.name}: ${each.message}`))));
       return true;
     } catch (error) {
-      fill(this.faults, [error.message, ...(error.hints ?? [])].map((line) => h("p", {}, line)));
+      fill(this.faults, error.lines.map((line, index) => h("p", { class: index ? "hint" : "" }, commands(line))));
       return false;
     } finally {
       this.button.disabled = false;

@@ -1,11 +1,14 @@
 // Talking to the centre: requests, and its news.
 
-/** A refusal: what, and what to do next. */
+import { lines } from "./messages.js";
+import { t } from "./words.js";
+
+/** A refusal. `lines`: what, and what to do next, in the viewer's language. */
 export class Refused extends Error {
   constructor(status, error) {
     super(error?.message ?? `HTTP ${status}`);
     this.status = status;
-    this.hints = error?.hints ?? [];
+    this.lines = error ? lines(error) : [this.message];
   }
 }
 
@@ -15,7 +18,9 @@ let csrf = "";
 export async function ask(method, path, body) {
   const headers = { "X-CSRF-Token": csrf || "1" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(`/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  const answer = await fetch(`/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }).catch(() => {
+    throw new Refused(0, { code: "unreachable", message: t("lost") });
+  });
   const value = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Refused(answer.status, value.error);
   return value;

@@ -6,9 +6,11 @@ import { ask, listen, signIn, whoAmI } from "./api.js";
 import { fill, h, icon, iconButton, say, toast } from "./dom.js";
 import { Environments } from "./environments.js";
 import { History } from "./history.js";
+import { cause } from "./job.js";
 import { Pace } from "./pace.js";
 import { SpeedPlot } from "./plot.js";
 import { Queue } from "./queue.js";
+import { learn } from "./messages.js";
 import { language, rate, size, switchLanguage, t } from "./words.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -60,7 +62,7 @@ function showSignIn() {
       await signIn(byName ? { name: name.value, password: password.value } : { token: token.value.trim() });
       await start();
     } catch (error) {
-      say(fault, [error.message, ...(error.hints ?? [])].join(". "));
+      say(fault, error.lines.join("\n"));
     }
   }
   fill(app, h("header", { class: "top" }, logo(), h("div", { class: "top-right" }, controls())), h("main", { id: "main", class: "narrow" }, h("form", { class: "card stack", onsubmit: submit }, h("h2", {}, t("signIn")), fields, fault, h("button", { type: "submit", class: "primary wide" }, t("signIn")), other)));
@@ -84,7 +86,8 @@ class Summary {
     this.diskFill = h("span", { class: "bar-fill" });
     this.quota = h("strong");
     this.quotaFill = h("span", { class: "bar-fill" });
-    this.quotaCard = h("div", { class: "card figure", hidden: me.quota_bytes === null }, h("span", { class: "hint" }, t("quota")), this.quota, h("div", { class: "bar" }, this.quotaFill));
+    this.quotaNote = h("span", { class: "hint" });
+    this.quotaCard = h("div", { class: "card figure", hidden: me.quota_bytes === null }, h("span", { class: "hint" }, t("quota")), this.quota, h("div", { class: "bar" }, this.quotaFill), this.quotaNote);
     this.element = h(
       "div",
       { class: "summary" },
@@ -98,7 +101,11 @@ class Summary {
   }
 
   showMe(me) {
+    this.quotaCard.hidden = me.quota_bytes === null;
     if (me.quota_bytes === null) return;
+    const full = me.used_bytes >= me.quota_bytes;
+    this.quotaCard.classList.toggle("full", full);
+    say(this.quotaNote, full ? t("quotaFull") : t("free", size(me.quota_bytes - me.used_bytes)));
     say(this.quota, t("quotaOf", size(me.used_bytes), size(me.quota_bytes)));
     this.quotaFill.style.width = `${Math.min(100, (me.used_bytes / Math.max(1, me.quota_bytes)) * 100)}%`;
   }
@@ -124,6 +131,7 @@ class Summary {
 // Everything
 
 async function start() {
+  await learn();
   document.documentElement.lang = language;
   document.title = t("title");
   say(document.querySelector(".skip"), t("skip"));
@@ -138,6 +146,24 @@ async function start() {
   const tabs = Object.keys(views).map((name) => h("a", { href: `#${name}`, class: "tab" }, t(name)));
   const lost = h("p", { class: "lost", role: "status", hidden: true }, t("lost"));
   let shown = "";
+  let lookAgain = 0;
+
+  /** What is used of the quota changes with every size that becomes known. */
+  function quota(jobs) {
+    if (lookAgain || !jobs.some((job) => job.people.includes(me.name))) return;
+    lookAgain = setTimeout(async () => {
+      lookAgain = 0;
+      const now = await whoAmI().catch(() => null);
+      if (now) summary.showMe(now);
+    }, 1500);
+  }
+
+  function finished(jobs) {
+    const done = jobs.filter((job) => job.state === "done");
+    if (done.length > 2) toast(t("justFinishedMany", done.length));
+    else for (const job of done) toast(t("justFinished", job.name));
+    for (const job of jobs.filter((each) => each.state === "failed")) toast(`${t("justFailed", job.name)}\n${cause(job)}`, "bad");
+  }
 
   function show() {
     shown = location.hash.slice(1) in views ? location.hash.slice(1) : "queue";
@@ -172,7 +198,8 @@ async function start() {
   };
   news = listen({
     jobs: (said) => {
-      for (const job of queue.news(said)) toast(t(job.state === "done" ? "justFinished" : "justFailed", job.name), job.state === "done" ? "" : "bad");
+      finished(queue.news(said));
+      if (me.quota_bytes !== null && !said.anew) quota(said.jobs);
       if (shown === "environments") views.environments.show();
     },
     totals: (totals) => summary.show(totals),

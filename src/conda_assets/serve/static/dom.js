@@ -87,9 +87,16 @@ export function copyable(text, label, copied) {
   return h("div", { class: "copyable" }, shown, button);
 }
 
-/** A line that is read out, and goes by itself. */
+/** A sentence; what stands in backticks is a command or a name, and looks like one. */
+export function commands(text) {
+  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+}
+
+/** Lines that are read out, and go by themselves; old ones go earlier when there are many. */
 export function toast(text, kind = "") {
-  const line = h("div", { class: `toast ${kind}` }, text);
-  document.getElementById("toasts").append(line);
+  const line = h("div", { class: `toast ${kind}` }, commands(text));
+  const all = document.getElementById("toasts");
+  all.append(line);
+  while (all.children.length > 4) all.firstElementChild.remove();
   setTimeout(() => line.remove(), kind === "bad" ? 9000 : 5000);
 }

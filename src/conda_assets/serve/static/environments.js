@@ -31,7 +31,7 @@ export class Environments {
       "article",
       { class: "card environment" },
       h("h3", {}, icon("box"), name),
-      h("p", { class: "hint" }, icon("people"), people.join(", ")),
+      h("p", { class: "hint inline" }, icon("people"), people.join(", ")),
       h("div", { class: "bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": String(files.length), "aria-valuenow": String(done), "aria-label": `${name}: ${label}` }, bar),
       h("p", { class: "hint" }, label),
       h(

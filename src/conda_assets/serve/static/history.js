@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { fill, h, icon } from "./dom.js";
+import { cause } from "./job.js";
 import { moment, size, span, t } from "./words.js";
 
 const STEP = 50;
@@ -13,7 +14,7 @@ export class History {
     this.rows = h("tbody");
     this.count = h("span", { class: "hint" });
     this.more = h("button", { type: "button", class: "small more", hidden: true, onclick: () => this.load() });
-    const head = ["name", "size", "when", "took", "who"].map((key) => h("th", { scope: "col" }, t(key)));
+    const head = ["file", "size", "when", "took", "who"].map((key) => h("th", { scope: "col" }, t(key)));
     this.table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("history") }, h("table", {}, h("thead", {}, h("tr", {}, head)), this.rows));
     this.empty = h("div", { class: "empty", hidden: true }, icon("clock"), h("p", {}, t("noJobs")));
     this.element = h(
@@ -45,7 +46,7 @@ export class History {
       h(
         "tr",
         {},
-        h("td", {}, h("span", { class: `dot dot-${job.state}`, title: t(job.state) }), h("span", { class: "visually-hidden" }, t(job.state)), " ", h("strong", {}, job.name), h("div", { class: "hint" }, job.error?.message ?? job.url)),
+        h("td", {}, h("span", { class: `dot dot-${job.state}`, title: t(job.state) }), h("span", { class: "visually-hidden" }, t(job.state)), " ", h("strong", {}, job.name), h("div", { class: "hint" }, job.error ? cause(job) : job.url)),
         h("td", { class: "number" }, size(job.size_bytes)),
         h("td", {}, moment(job.ended_at)),
         h("td", { class: "number" }, job.seconds ? span(job.seconds) : ""),

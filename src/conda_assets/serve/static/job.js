@@ -1,12 +1,20 @@
 // One file of the queue: a row that changes while it is looked at.
 
 import { ask } from "./api.js";
-import { copyable, fill, h, icon, iconButton, say, toast } from "./dom.js";
-import { drawPieces } from "./plot.js";
-import { moment, rate, size, span, t } from "./words.js";
+import { commands, copyable, fill, h, icon, iconButton, say, toast } from "./dom.js";
+import { lines, told } from "./messages.js";
+import { PieceMap, drawPieces } from "./plot.js";
+import { language, moment, rate, size, span, t } from "./words.js";
 
 export const ENDED = new Set(["done", "failed", "cancelled"]);
 const STATE_ICONS = { active: "down", queued: "clock", paused: "pause", done: "done", failed: "warn", cancelled: "close" };
+
+/** Why a job failed, in a line: without its name, which stands before it, and with digests cut to what eyes compare. */
+export function cause(job) {
+  const message = (lines(job.error)[0] ?? "").split("\n")[0];
+  const short = message.startsWith(job.name) ? message.slice(job.name.length).replace(/^[:：]\s*/, "") : message;
+  return short.replace(/\b([0-9a-f]{10})[0-9a-f]{22,}\b/g, "$1…");
+}
 
 /** Do something to a job; a refusal is said, and nothing else happens. */
 export async function act(job, action) {
@@ -14,7 +22,7 @@ export async function act(job, action) {
     if (action === "forget") await ask("DELETE", `/jobs/${job.id}`);
     else await ask("POST", `/jobs/${job.id}/${action}`);
   } catch (error) {
-    toast([error.message, ...error.hints].join(". "), "bad");
+    toast(error.lines.join("\n"), "bad");
   }
 }
 
@@ -22,7 +30,7 @@ export async function change(job, changes) {
   try {
     await ask("PATCH", `/jobs/${job.id}`, changes);
   } catch (error) {
-    toast([error.message, ...error.hints].join(". "), "bad");
+    toast(error.lines.join("\n"), "bad");
   }
 }
 
@@ -44,6 +52,7 @@ export class JobRow {
     this.buttons = h("div", { class: "buttons" });
     this.opener = iconButton("more", t("details"), () => this.toggle(), { "aria-expanded": "false", class: "icon-button opener" });
     this.detail = h("div", { class: "detail", hidden: true });
+    this.map = new PieceMap();
     this.grip = h("span", { class: "grip", title: t("sortHint") }, icon("grip"));
     this.element = h(
       "li",
@@ -89,6 +98,7 @@ export class JobRow {
     this.element.draggable = Boolean(this.mover) && !ENDED.has(job.state);
     this.grip.hidden = !this.element.draggable;
     if (this.open) this.showDetail();
+    if (this.open) this.map.show(job);
   }
 
   showState(job) {
@@ -99,13 +109,13 @@ export class JobRow {
     const total = size(job.size_bytes);
     if (job.state === "active") {
       figures.push(`${size(job.done_bytes)} ${t("of")} ${total}`);
-      if (job.note) figures.push(job.note);
+      if (job.note) figures.push(told(job.note));
       else {
         figures.push(rate(job.bytes_per_s));
         if (job.left_s !== null) figures.push(t("left", span(job.left_s)));
         if (job.connections) figures.push(t("connections", job.connections));
       }
-    } else if (job.state === "failed") figures.push(job.error?.message ?? "");
+    } else if (job.state === "failed") figures.push(cause(job));
     else if (job.state === "done") figures.push(total, job.seconds ? span(job.seconds) : "");
     else figures.push(job.done_bytes ? `${size(job.done_bytes)} ${t("of")} ${total}` : job.size_bytes ? total : "");
     say(this.figures, figures.filter(Boolean).join(" · "));
@@ -139,7 +149,9 @@ export class JobRow {
     this.element.classList.toggle("open", this.open);
     this.detail.hidden = !this.open;
     this.detailLook = "";
-    if (this.open) this.showDetail();
+    if (!this.open) return;
+    this.showDetail();
+    this.map.show(this.job);
   }
 
   showDetail() {
@@ -153,19 +165,21 @@ export class JobRow {
       {},
       row("source", job.url),
       row("sha256", job.sha256 ?? job.digest),
-      row("size", job.size_bytes ? `${size(job.size_bytes)} (${job.size_bytes.toLocaleString()} B)` : ""),
+      row("size", job.size_bytes ? job.size_bytes < 1000 ? size(job.size_bytes) : `${size(job.size_bytes)} (${job.size_bytes.toLocaleString(language === "zh" ? "zh-CN" : "en-GB")} B)` : ""),
       row("askedBy", job.people.join(", ")),
       row("environmentsOf", job.environments.join(", ")),
       row("started", moment(job.started_at)),
       row("ended", moment(job.ended_at)),
       row("average", job.seconds && job.bytes_fetched ? rate(job.bytes_fetched / job.seconds) : ""),
     );
-    const hints = (job.error?.hints ?? []).map((hint) => h("p", { class: "hint" }, hint));
+    const [what, ...next] = lines(job.error);
+    const failure = what ? h("div", { class: "failure" }, h("p", {}, commands(what)), next.map((hint) => h("p", {}, h("strong", {}, t("next")), " ", commands(hint)))) : null;
     const url = job.url_is_whole ? "" : `\n    ${t("hiddenQuery")}`;
     const yaml = `assets:\n  - name: ${job.name}\n    url: ${job.url}${url}${job.sha256 ? `\n    sha256: ${job.sha256}` : ""}\n`;
     fill(
       this.detail,
-      hints,
+      failure,
+      ENDED.has(job.state) ? null : this.map.element,
       facts,
       this.steering(job),
       h("h4", {}, t("snippet")),

@@ -10,6 +10,7 @@ export class Pace {
   constructor(me) {
     this.mayChange = me.role === "admin";
     this.limit = this.number("limit");
+    this.limit.placeholder = t("unlimited");
     this.windows = h("div", { class: "windows" });
     this.element = h(
       "section",
@@ -37,6 +38,7 @@ export class Pace {
   window(each = { from: "20:00", to: "06:00", limit_rate: null }) {
     const clock = (key, value) => h("input", { type: "time", value, "aria-label": t(key), required: true, disabled: !this.mayChange });
     const limit = this.number("limit");
+    limit.placeholder = t("unlimited");
     limit.value = each.limit_rate === null ? "" : String(each.limit_rate / MB);
     const row = h("fieldset", { class: "window" }, h("label", {}, t("from"), clock("from", each.from)), h("label", {}, t("to"), clock("to", each.to)), h("label", { class: "inline" }, limit, t("mbs")));
     if (this.mayChange) row.append(h("button", { type: "button", class: "small quiet", onclick: () => row.remove() }, t("remove")));
@@ -60,7 +62,7 @@ export class Pace {
       await ask("PUT", "/pace", { limit_rate: bytes(this.limit), windows });
       toast(t("saved"));
     } catch (error) {
-      toast(error.message, "bad");
+      toast(error.lines.join("\n"), "bad");
     }
   }
 }

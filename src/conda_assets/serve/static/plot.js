@@ -1,5 +1,8 @@
 // Pictures of our own: the speed of the last minutes, and the pieces of a file.
 
+import { fill, h, say } from "./dom.js";
+import { rate, size, t } from "./words.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const SAMPLES = 300;
 
@@ -7,17 +10,19 @@ const SAMPLES = 300;
 export class SpeedPlot {
   constructor(label) {
     this.values = [];
-    this.element = document.createElementNS(SVG, "svg");
-    this.element.setAttribute("viewBox", "0 0 300 60");
-    this.element.setAttribute("preserveAspectRatio", "none");
-    this.element.setAttribute("role", "img");
-    this.element.setAttribute("aria-label", label);
-    this.element.setAttribute("class", "plot");
+    this.picture = document.createElementNS(SVG, "svg");
+    this.picture.setAttribute("viewBox", "0 0 300 60");
+    this.picture.setAttribute("preserveAspectRatio", "none");
+    this.picture.setAttribute("role", "img");
+    this.picture.setAttribute("aria-label", label);
+    this.picture.setAttribute("class", "plot");
+    this.peak = h("span", { class: "plot-peak" });
+    this.element = h("div", { class: "plot-frame" }, this.picture, this.peak, h("span", { class: "plot-since" }, t("fiveMinutes")));
     this.area = document.createElementNS(SVG, "path");
     this.area.setAttribute("class", "plot-area");
     this.line = document.createElementNS(SVG, "path");
     this.line.setAttribute("class", "plot-line");
-    this.element.append(this.area, this.line);
+    this.picture.append(this.area, this.line);
   }
 
   set(values) {
@@ -37,11 +42,35 @@ export class SpeedPlot {
 
   draw() {
     const high = Math.max(this.highest, 1);
+    say(this.peak, this.highest ? t("peak", rate(this.highest)) : "");
     const start = SAMPLES - this.values.length;
     const points = this.values.map((value, index) => `${start + index} ${(57 - (value / high) * 52).toFixed(1)}`);
     const path = points.length ? `M${points.join("L")}` : "";
     this.line.setAttribute("d", path);
     this.area.setAttribute("d", path ? `${path}L${SAMPLES} 60L${start} 60Z` : "");
+  }
+}
+
+/** The pieces of a file, a cell each, as full as they are; and the same in words. */
+export class PieceMap {
+  constructor() {
+    this.cells = h("div", { class: "map-cells", role: "img" });
+    this.words = h("p", { class: "hint" });
+    this.element = h("div", { class: "map" }, h("h4", {}, t("pieces")), this.cells, this.words);
+  }
+
+  show(job) {
+    this.element.hidden = !job.pieces;
+    if (!job.pieces || this.look === job.pieces) return;
+    this.look = job.pieces;
+    const levels = [...job.pieces];
+    const words = t("piecesThere", levels.filter((each) => each === "9").length, levels.length, job.size_bytes ? size(Math.ceil(job.size_bytes / levels.length)) : "");
+    this.cells.setAttribute("aria-label", words);
+    say(this.words, words);
+    if (this.cells.children.length !== levels.length) fill(this.cells, levels.map(() => h("span")));
+    levels.forEach((each, index) => {
+      this.cells.children[index].dataset.full = each;
+    });
   }
 }
 

@@ -24,8 +24,12 @@ export class Queue {
       return { name, button, count };
     });
     this.search = h("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), oninput: () => this.find(this.search.value) });
-    const all = (action, states, key, picture) =>
-      h("button", { type: "button", class: "small quiet", onclick: () => this.all(action, states) }, icon(picture), t(key));
+    const all = (action, states, key, picture) => {
+      const button = h("button", { type: "button", class: "small quiet", hidden: true, onclick: () => this.all(action, states) }, icon(picture), t(key));
+      return { button, states };
+    };
+    this.manyButtons = me.role === "reader" ? [] : [all("pause", ["queued", "active"], "pauseAll", "pause"), all("resume", ["paused"], "resumeAll", "play")];
+    this.allButtons = this.manyButtons.map((each) => each.button);
     this.element = h(
       "section",
       { "aria-label": t("queue") },
@@ -33,14 +37,11 @@ export class Queue {
         "div",
         { class: "toolbar" },
         h("div", { class: "filters", role: "group", "aria-label": t("queue") }, this.filters.map((each) => each.button)),
-        h("label", { class: "search" }, icon("search"), this.search),
+        h("div", { class: "row" }, this.allButtons, h("label", { class: "search" }, icon("search"), this.search)),
       ),
       this.list,
       this.empty,
       this.more,
-      me.role === "reader"
-        ? null
-        : h("div", { class: "below" }, all("pause", ["queued", "active"], "pauseAll", "pause"), all("resume", ["paused"], "resumeAll", "play")),
     );
     this.dragging();
   }
@@ -86,6 +87,7 @@ export class Queue {
       const number = name === "all" ? found.length : found.filter((job) => job.state === name).length;
       say(count, number ? String(number) : "");
     }
+    for (const { button, states } of this.manyButtons) button.hidden = ![...this.jobs.values()].some((job) => states.includes(job.state) && this.mine(job));
     const shown = found.filter((job) => this.filter === "all" || job.state === this.filter);
     const rows = shown.slice(0, this.most).map((job) => this.row(job));
     for (const [id, row] of this.rows) {
@@ -118,8 +120,7 @@ export class Queue {
   row(job) {
     let row = this.rows.get(job.id);
     if (!row) {
-      const mine = this.me.role === "admin" || (this.me.role === "member" && job.by === this.me.name);
-      row = new JobRow(job, mine ? (each, places) => this.move(each, places) : null);
+      row = new JobRow(job, this.mine(job) ? (each, places) => this.move(each, places) : null);
       this.rows.set(job.id, row);
     } else if (row.job !== job) row.update(job);
     return row;
@@ -134,7 +135,11 @@ export class Queue {
   }
 
   all(action, states) {
-    return Promise.all([...this.jobs.values()].filter((job) => states.includes(job.state)).map((job) => act(job, action)));
+    return Promise.all([...this.jobs.values()].filter((job) => states.includes(job.state) && this.mine(job)).map((job) => act(job, action)));
+  }
+
+  mine(job) {
+    return this.me.role === "admin" || (this.me.role === "member" && job.by === this.me.name);
   }
 
   choose(name) {
