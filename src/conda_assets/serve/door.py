@@ -6,6 +6,7 @@ Every answer leaves with headers that keep a browser from doing more with it tha
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +19,11 @@ from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.options import ServeOptions
 
-__all__ = ["COOKIE", "Door", "address_of", "person_of", "refused"]
+__all__ = ["COOKIE", "Door", "address_of", "is_here", "is_safe", "person_of", "refused"]
 
 COOKIE = "session"
 
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Scripts, styles and connections from here and nowhere else; no frames, no forms that go elsewhere.
 _POLICY = (
@@ -48,7 +50,7 @@ class Door:
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], options: ServeOptions) -> None:
         self._app, self._options = app, options
-        self._hosts = {"localhost", "127.0.0.1", "::1", options.host.lower(), *(each.lower() for each in options.hosts)}
+        self._hosts = {*_LOCAL_NAMES, options.host.lower(), *(each.lower() for each in options.hosts)}
         self._origins = {each.rstrip("/").lower() for each in options.origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +115,22 @@ def address_of(request: HTTPConnection, centre: Centre) -> str:
     """Where the request comes from; behind a trusted proxy, what that says last."""
     peer = _peer(request)
     said = request.headers.get("x-forwarded-for", "")
-    return said.rpartition(",")[2].strip() or peer if centre.options.trust_header and peer in centre.options.proxies else peer
+    return said.rpartition(",")[2].strip() or peer if peer in centre.options.proxies else peer
+
+
+def is_here(request: HTTPConnection, centre: Centre) -> bool:
+    """It comes from this machine, and not through a proxy on it: that hands on by which name it was called, or from where."""
+    try:
+        here = ipaddress.ip_address(address_of(request, centre)).is_loopback
+    except ValueError:
+        return False
+    return here and _name_of(request.headers.get("host", "")) in _LOCAL_NAMES
+
+
+def is_safe(request: HTTPConnection, centre: Centre) -> bool:
+    """The browser speaks TLS, with us or with a trusted proxy: a cookie can be kept from plain HTTP."""
+    said = request.headers.get("x-forwarded-proto", "").lower() == "https" and _peer(request) in centre.options.proxies
+    return centre.options.is_safe or said
 
 
 def refused(error: CentreRefused) -> JSONResponse:

@@ -6,7 +6,6 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from conda_assets.serve.centre import Centre
-from conda_assets.serve.door import address_of, person_of
+from conda_assets.serve.door import is_here, person_of
 from conda_assets.serve.rest.schemas import TEXT, json_of, obj, refusals
 from conda_assets.version import __version__
 
@@ -59,18 +58,11 @@ def routes(centre: Centre) -> list[Route]:
         return JSONResponse({"status": "ok" if well else "failing", "version": __version__}, status_code=200 if well else 503)
 
     async def metrics(request: Request) -> Response:
-        if not _is_here(address_of(request, centre)):
+        if not is_here(request, centre):
             person_of(request, centre)
         return PlainTextResponse(_figures(centre), media_type="text/plain; version=0.0.4")
 
     return [Route("/healthz", health), Route("/metrics", metrics)]
-
-
-def _is_here(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _figures(centre: Centre) -> str:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from conda_assets.errors import CentreRefused, NotFound
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
-from conda_assets.serve.door import COOKIE, address_of, person_of
+from conda_assets.serve.door import COOKIE, address_of, is_safe, person_of
 from conda_assets.serve.rest import jobs, looks, people, shelf
 from conda_assets.serve.rest.checking import check, from_text
 from conda_assets.serve.rest.document import document
@@ -74,7 +74,7 @@ def _endpoint(centre: Centre, table: dict[str, Operation]) -> Callable[[Request]
             session=request.cookies.get(COOKIE, ""),
         )
         given = await run_in_threadpool(operation.run, call) if operation.slow else operation.run(call)
-        return _response(given, operation, centre)
+        return _response(given, operation, safe=is_safe(request, centre))
 
     return answer
 
@@ -92,15 +92,15 @@ def _check_word(request: Request, operation: Operation) -> None:
             raise NotFound(error.message) from error
 
 
-def _response(given: object, operation: Operation, centre: Centre) -> Response:
+def _response(given: object, operation: Operation, *, safe: bool) -> Response:
     answer = given if isinstance(given, Answer) else Answer(given)
     if isinstance(answer.value, bytes):
         return Response(answer.value, operation.status, media_type="application/json")
     response = JSONResponse(answer.value, status_code=operation.status)
     if answer.session:
-        response.set_cookie(COOKIE, answer.session, httponly=True, samesite="strict", secure=centre.options.is_safe, path="/")
+        response.set_cookie(COOKIE, answer.session, httponly=True, samesite="strict", secure=safe, path="/")
     elif answer.session is not None:
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=centre.options.is_safe, path="/")
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=safe, path="/")
     return response
 
 
