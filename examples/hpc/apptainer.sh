@@ -7,7 +7,7 @@ set -eu
 
 image="$1"
 shift
-stage="${SLURM_TMPDIR:-/tmp/$USER.assets}"
+stage="${SLURM_TMPDIR:-/tmp/$(id -un).assets}"
 
 # The file names the assets, and need not name an environment: the prefix is only what the view is called after.
 variables=$(conda-assets sync -q -f environment.yml -p ./bert --offline --stage "$stage")

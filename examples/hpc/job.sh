@@ -9,10 +9,10 @@
 #SBATCH --time=04:00:00
 set -eu
 
-stage="${SLURM_TMPDIR:-/tmp/$USER.$SLURM_JOB_ID}"
+stage="${SLURM_TMPDIR:-/tmp/$(id -un).$SLURM_JOB_ID}"
 
 # One task a node copies, in parallel; nobody has to go out.
-srun --ntasks-per-node=1 conda assets sync -n bert -f environment.yml --offline --stage "$stage" >/dev/null
+srun --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 conda assets sync -n bert -f environment.yml --offline --stage "$stage" >/dev/null
 
 # Each task finds the copies there (some 0.3 s), and works with variables that lead to them.
 # shellcheck disable=SC2016 # expanded by the tasks
@@ -22,4 +22,4 @@ STAGE="$stage" srun sh -c '
     exec python train.py --weights "$GPT2_WEIGHTS"
 '
 
-srun --ntasks-per-node=1 rm -rf "$stage"
+srun --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 rm -rf "$stage"
