@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.__main__ import main
 from bench.ground import Link, Skipped, open_ground
 from bench.measure import Run, measure
-from bench.peers import OURS, PEERS
+from bench.peers import OURS, PEERS, tuned
 from bench.profiles import PROFILES, Bar, Profile
 from bench.report import document, markdown, write
 
@@ -41,7 +42,7 @@ def test_figures_become_ratios_of_the_same_round_bars_and_tables() -> None:
         Run("x", "axel", 1, error="takes one URL a run"),
         Run("x", "curl", 1, 10.0),
     ]
-    said = document(runs, [profile], machine={"cores": 2}, quick=False, rounds=3, missing=["lftp pget: `apt install lftp`"])
+    said = document(runs, [profile], machine={"cores": 2}, quick=False, missing=["lftp pget: `apt install lftp`"])
     (row,) = said["profiles"]
     assert {each["name"]: each["ratios"] for each in row["peers"]}["aria2c"] == [2.0, 1.0, 0.5]
     assert row["bars"] == [
@@ -58,7 +59,7 @@ def test_figures_become_ratios_of_the_same_round_bars_and_tables() -> None:
 
 def test_what_was_skipped_is_said() -> None:
     profile = Profile("x", "A title", (10,), (1,), Link(mbit=100))
-    said = document([Run("x", "", 0, error="needs root")], [profile], machine={}, quick=True, rounds=1, missing=[])
+    said = document([Run("x", "", 0, error="needs root")], [profile], machine={}, quick=True)
     assert "Skipped: needs root." in markdown(said)
 
 
@@ -66,11 +67,44 @@ def test_a_result_is_written_and_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="in the group `bench`")
     profiles = [Profile("x", "A title", (10,), (1,)), *(Profile(f"c{n}", "curve", (n,), (n,), axis="bytes") for n in (1, 10))]
     runs = [Run(each.name, peer, number, 1.0 + number) for each in profiles for peer in (OURS, "curl") for number in (1, 2)]
-    said = document(runs, profiles, machine={}, quick=False, rounds=2, missing=[])
+    said = document(runs, profiles, machine={}, quick=False)
     names = {path.name for path in write(said, tmp_path)}
     assert names == {"result.json", "result.md", "profiles.png", "profiles.svg", "curves.png", "curves.svg"}
     assert json.loads((tmp_path / "result.json").read_text()) == said
     assert all((tmp_path / name).stat().st_size > 100 for name in names)
+
+
+def test_profiles_that_were_not_measured_now_keep_their_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="in the group `bench`")
+    link, small = (next(each for each in PROFILES if each.name == name) for name in ("link", "small"))
+    machine = {"cores": 2, "system": "Linux 6"}
+
+    def of(*profiles: Profile, seconds: float) -> dict[str, Any]:
+        runs = [Run(each.name, peer, 1, seconds) for each in profiles for peer in (OURS, "curl -Z")]
+        return document(runs, profiles, machine=machine)
+
+    write(of(link, small, seconds=1.0), tmp_path)
+    write(of(link, seconds=9.0), tmp_path, keep=True)
+    said = json.loads((tmp_path / "result.json").read_text())
+    assert [(each["name"], each["peers"][0]["seconds"]) for each in said["profiles"]] == [("link", [9.0]), ("small", [1.0])]
+    assert len(said["runs"]) == 4
+    machine["cores"] = 64
+    with pytest.raises(ValueError, match="another machine: cores 2"):
+        write(of(link, seconds=9.0), tmp_path, keep=True)
+
+
+def test_of_many_settings_the_best_one_counts() -> None:
+    one, many = tuned(1), tuned(50)
+    assert {peer.name for peer in (one[0], many[0])} == {OURS}
+    assert "aria2c -x16 -s16 -k1M" in {peer.name for peer in one}
+    profile = Profile("x", "A title", (10,), (1,), bars=(Bar("wget", 0.1),))
+    runs = [
+        Run("x", peer.name, number, 2.0 if peer.name == OURS else 1.0 + index)
+        for number in (1, 2)
+        for index, peer in enumerate(one)
+    ]
+    (row,) = document(runs, [profile], machine={}, tuned=True)["profiles"]
+    assert row["bars"] == [{"peer": one[1].name, "most": 1.05, "got": 1.0, "met": True}]
 
 
 def test_every_bar_names_somebody_who_takes_part() -> None:

@@ -7,11 +7,10 @@ import os
 import platform
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
 from bench.measure import Run, measure
-from bench.peers import PEERS, missing
+from bench.peers import PEERS, missing, tuned
 from bench.profiles import PROFILES
 from bench.report import document, markdown, write
 
@@ -27,6 +26,9 @@ def main(words: list[str] | None = None) -> int:
                         help="only this one; repeatable")  # fmt: skip
     parser.add_argument("--peer", action="append", metavar="NAME", choices=[each.name for each in PEERS],
                         help="only this one, for a look; repeatable")  # fmt: skip
+    parser.add_argument("--tuned", action="store_true",
+                        help="beside aria2c with each setting that one would try by hand; writes tuned.md")  # fmt: skip
+    parser.add_argument("--keep", action="store_true", help="keep what is in the folder of profiles that are not measured now")
     parser.add_argument("--out", type=Path, help="folder for the results; default: docs/bench, with --quick none")
     parser.add_argument(
         "--work", type=Path, help="folder for files on their way, 10 GB; default: a new one in the temporary folder"
@@ -40,26 +42,29 @@ def main(words: list[str] | None = None) -> int:
         or each.name in (said.profile or ())
         or (each.axis and "curves" in (said.profile or ()))
     ]
+    if said.tuned:
+        chosen = [each for each in chosen if each.kind == "fetch" and not each.axis]
     absent = missing()
     for each in absent:
         print(f"not here: {each}", file=sys.stderr)
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=said.work) as work:
         for profile in chosen:
-            runs += measure(profile, rounds, Path(work) / profile.name, quick=said.quick, only=said.peer or (), tell=_tell)
-    result = document(runs, chosen, machine=_machine(), quick=said.quick, rounds=rounds, missing=absent)
+            among = [peer for peer in PEERS if profile.takes(peer.name) and (not said.peer or peer.name in said.peer)]
+            among = list(tuned(len(profile.sizes))) if said.tuned else among
+            runs += measure(profile, rounds, Path(work) / profile.name, quick=said.quick, among=among, tell=_tell)
+    result = document(runs, chosen, machine=_machine(), quick=said.quick, missing=absent, tuned=said.tuned)
     out = said.out or (None if said.quick or said.peer else _OUT)
     if out is None:
         print(markdown(result))
     else:
-        for path in write(result, out):
+        for path in write(result, out, keep=said.keep):
             print(path)
     return int(any(bar["met"] is False for profile in result["profiles"] for bar in profile["bars"]))
 
 
 def _machine() -> dict[str, object]:
     return {
-        "on": date.today().isoformat(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),

@@ -47,14 +47,14 @@ class Run:
 
 
 def measure(
-    profile: Profile, rounds: int, work: Path, *, quick: bool, tell: Callable[[str], None], only: Sequence[str] = ()
+    profile: Profile, rounds: int, work: Path, *, quick: bool, tell: Callable[[str], None], among: Sequence[Peer] | None = None
 ) -> Iterator[Run]:
-    """All runs of a profile; a peer that cannot do it is told of once, with the reason."""
+    """All runs of a profile; a peer that cannot do it is told of once, with the reason. `among`: instead of its own."""
     sizes = profile.quick_sizes if quick else profile.sizes
     folder = work / "files"
     names = _write(folder, sizes)
-    peers = [peer for peer in PEERS if peer.here and (not profile.only or peer.name in profile.only)]
-    peers = [peer for peer in peers if not only or peer.name in only]
+    peers = [peer for peer in PEERS if profile.takes(peer.name)] if among is None else list(among)
+    peers = [peer for peer in peers if peer.here]
     if profile.kind == "resume":
         for peer in [each for each in peers if not each.resumes]:
             yield Run(profile.name, peer.name, 0, error="starts over")

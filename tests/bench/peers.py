@@ -8,11 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-__all__ = ["OURS", "PEERS", "Call", "File", "Peer", "Task", "environment", "missing"]
+__all__ = ["OURS", "PEERS", "Call", "File", "Peer", "Task", "environment", "missing", "tuned"]
 
 OURS = "conda-assets"
 # A program that takes one URL a run is not asked for hundreds.
@@ -98,14 +99,28 @@ def _trust(task: Task) -> dict[str, str]:
     return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), str(task.authority))
 
 
-def _aria2(task: Task, *, checksum: bool = False, files: int = 5) -> Call:
+@dataclass(frozen=True)
+class _Setting:
+    """Of aria2c: connections to a server and parts of a file, the least size of a part in MiB, files at once."""
+
+    connections: int = 16
+    part_mib: int = 1
+    files: int | None = None
+
+    @property
+    def words(self) -> list[str]:
+        at_once = [f"-j{self.files}"] if self.files else []
+        return [f"-x{self.connections}", f"-s{self.connections}", f"-k{self.part_mib}M", *at_once]
+
+
+def _aria2(task: Task, setting: _Setting | None = None, *, checksum: bool = False) -> Call:
     lines = []
     for file in task.files:
         lines += ["\t".join(file.urls), f"  out={file.name}", *([f"  checksum=sha-256={file.sha256}"] if checksum else [])]
     listed = task.out / ".list"
     listed.write_text("\n".join(lines) + "\n")
-    at_once = files if len(task.files) < _SEVERAL else 32
-    argv = ["aria2c", "--no-conf", "-q", "-x16", "-s16", "-k1M", f"-j{at_once}", "--file-allocation=none"]
+    setting = setting or _Setting(files=5 if len(task.files) < _SEVERAL else 32)
+    argv = ["aria2c", "--no-conf", "-q", *setting.words, "--file-allocation=none"]
     argv += ["--continue=true", "--allow-overwrite=true", "-d", str(task.out), "-i", str(listed)]
     return Call([*argv, *([f"--ca-certificate={task.authority}"] if task.authority else [])])
 
@@ -197,6 +212,21 @@ PEERS = (
     Peer("pooch", "import pooch", lambda task: _python(task, _POOCH), verified=True),
     Peer("huggingface_hub", "import huggingface_hub", _hub),
 )
+
+
+def tuned(files: int) -> tuple[Peer, ...]:
+    """Ours, and aria2c with every setting that somebody who tunes it by hand would try for so many files."""
+    if files == 1:
+        grid = [_Setting(connections, part) for connections in (4, 8, 16) for part in (1, 4, 20)]
+    else:
+        grid = [
+            _Setting(connections, part, at_once)
+            for connections, part in ((1, 1), (4, 1), (16, 1), (16, 8))
+            for at_once in (2, 5, 16, 50)
+        ]
+    return PEERS[0], *(
+        Peer(f"aria2c {' '.join(each.words)}", "aria2c", partial(_aria2, setting=each), resumes=True) for each in grid
+    )
 
 
 def environment(call: Call) -> dict[str, str]:

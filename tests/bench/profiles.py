@@ -34,6 +34,10 @@ class Profile:
     only: frozenset[str] = frozenset()
     axis: str = ""
 
+    def takes(self, peer: str) -> bool:
+        """That peer has a part in it."""
+        return not self.only or peer in self.only
+
     @property
     def slow(self) -> frozenset[str]:
         """Peers that go one file after the other: a few minutes each where there are thousands."""

@@ -1,7 +1,8 @@
 """From runs to numbers for people: a JSON document, Markdown tables, a plot.
 
-    {"schema": 1, "machine": {…}, "quick": false, "rounds": 5, "missing": ["axel: `apt install axel`"],
+    {"schema": 1, "machine": {…}, "quick": false, "missing": ["axel: `apt install axel`"],
      "profiles": [{"name": "connection", "title": "…", "kind": "fetch", "axis": "", "skipped": "", "note": "", "load": [0.5, 2.1],
+                   "rounds": 5, "on": "2026-11-26",
                    "peers": [{"name": "aria2c", "verified": false, "seconds": [3.9, …], "cpu_s": […], "ratios": […], "again": […],
                               "error": ""}],
                    "bars": [{"peer": "aria2c", "most": 1.05, "got": 1.02, "met": true}]}],
@@ -15,44 +16,80 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.measure import Run
 from bench.peers import OURS, PEERS
-from bench.profiles import Profile
+from bench.profiles import PROFILES, Profile
 
-__all__ = ["document", "markdown", "plot", "write"]
+__all__ = ["document", "joined", "markdown", "plot", "write"]
 
 Document = dict[str, Any]
+# Times what the best setting by hand takes.
+_BEST = 1.05
 
 
-def document(runs: Sequence[Run], profiles: Sequence[Profile], *, machine: Mapping[str, object], **more: object) -> Document:
-    """Everything that was measured, and what follows from it."""
+def document(
+    runs: Sequence[Run],
+    profiles: Sequence[Profile],
+    *,
+    machine: Mapping[str, object],
+    missing: Sequence[str] = (),
+    quick: bool = False,
+    tuned: bool = False,
+) -> Document:
+    """Everything that was measured, and what follows from it. `tuned`: beside settings of aria2c; the best one counts."""
     return {
         "schema": 1,
         "machine": dict(machine),
-        **more,
+        "quick": quick,
+        "tuned": tuned,
+        "missing": list(missing),
         "profiles": [
-            _profile(each, [run for run in runs if run.profile == each.name], quick=bool(more.get("quick"))) for each in profiles
+            _profile(each, [run for run in runs if run.profile == each.name], quick=quick, tuned=tuned)
+            | {"on": date.today().isoformat()}
+            for each in profiles
         ],
         "runs": [asdict(run) for run in runs],
     }
 
 
-def _profile(profile: Profile, runs: Sequence[Run], *, quick: bool) -> Document:
+def joined(old: Document, new: Document) -> Document:
+    """The new figures, and of the old ones those of profiles that were not measured anew.
+
+    Raises:
+        ValueError: they are of different machines, or sizes.
+    """
+    for key in ("schema", "quick", "tuned"):
+        if old.get(key) != new[key]:
+            raise ValueError(f"what is there has {key} = {old.get(key)}, expected {new[key]}")
+    for key in ("cores", "system"):
+        if old["machine"].get(key) != new["machine"].get(key):
+            raise ValueError(f"what is there is of another machine: {key} {old['machine'].get(key)}")
+    fresh = {each["name"]: each for each in new["profiles"]}
+    stay = {each["name"]: each for each in old["profiles"] if each["name"] not in fresh}
+    order = [each.name for each in PROFILES]
+    profiles = sorted((*stay.values(), *fresh.values()), key=lambda each: order.index(each["name"]))
+    runs = [run for run in old["runs"] if run["profile"] in stay] + new["runs"]
+    return {**new, "profiles": profiles, "runs": runs}
+
+
+def _profile(profile: Profile, runs: Sequence[Run], *, quick: bool, tuned: bool) -> Document:
     ours = {run.round: run for run in runs if run.peer == OURS and not run.error}
+    verify = {peer.name for peer in PEERS if peer.verified}
+    ranks = [peer.name for peer in PEERS]
     peers = []
-    for peer in PEERS:
-        mine = [run for run in runs if run.peer == peer.name]
-        if not mine:
-            continue
+    names = dict.fromkeys(run.peer for run in runs if run.peer)
+    for name in sorted(names, key=lambda each: ranks.index(each) if each in ranks else len(ranks)):
+        mine = [run for run in runs if run.peer == name]
         good = [run for run in mine if not run.error]
         peers.append(
             {
-                "name": peer.name,
-                "verified": peer.verified,
+                "name": name,
+                "verified": name in verify,
                 "seconds": [run.seconds for run in good],
                 "cpu_s": [run.cpu_s for run in good],
                 "ratios": [ours[run.round].seconds / run.seconds for run in good if run.round in ours and run.seconds],
@@ -60,12 +97,13 @@ def _profile(profile: Profile, runs: Sequence[Run], *, quick: bool) -> Document:
                 "error": next((run.error for run in mine if run.error), ""),
             }
         )
-    bars = [_bar(bar.peer, bar.most, peers) for bar in profile.bars]
+    bars = _best(peers) if tuned else [_bar(bar.peer, bar.most, peers) for bar in profile.bars]
     return {
         "name": profile.name,
         "title": _title(profile, quick=quick),
         "kind": profile.kind,
         "axis": profile.axis,
+        "rounds": max((run.round for run in runs), default=0),
         "at": len(profile.sizes) if profile.axis == "files" else sum(profile.sizes),
         "note": next((run.note for run in runs if run.note), ""),
         "load": [min(run.load for run in runs), max(run.load for run in runs)] if runs else [],
@@ -89,10 +127,16 @@ def _bar(name: str, most: float, peers: Sequence[Document]) -> Document:
     return {"peer": name, "most": most, "got": got, "met": None if got is None else got <= most}
 
 
+def _best(peers: Sequence[Document]) -> list[Document]:
+    others = [each for each in peers if each["name"] != OURS and each["seconds"]]
+    return [_bar(min(others, key=lambda each: median(each["seconds"]))["name"], _BEST, peers)] if others else []
+
+
 def markdown(said: Document) -> str:
     """Tables for people, with what was not measured and why."""
     machine = ", ".join(f"{key} {value}" for key, value in said["machine"].items())
-    lines = ["# Measured", "", f"{machine}; {said['rounds']} rounds{', small sizes' if said['quick'] else ''}.", ""]
+    title = "Beside aria2c with every setting" if said.get("tuned") else "Measured"
+    lines = [f"# {title}", "", f"{machine}{'; small sizes' if said['quick'] else ''}.", ""]
     lines += [
         "Seconds are wall time, CPU user and system time with children; `ours ÷` is the ratio of our time to theirs in the same"
     ]
@@ -109,10 +153,9 @@ def _section(profile: Document) -> list[str]:
     if profile["skipped"]:
         return [*lines, f"Skipped: {profile['skipped']}.", ""]
     if profile["load"]:
-        lines += [
-            f"Load of the machine {profile['load'][0]:.1f} to {profile['load'][1]:.1f}; {profile['note'] or 'all as it says'}.",
-            "",
-        ]
+        least, most = profile["load"]
+        when = f"{profile['on']}, {profile['rounds']} rounds, load of the machine {least:.1f} to {most:.1f}"
+        lines += [f"{when}; {profile['note'] or 'all as it says'}.", ""]
     resumed = profile["kind"] == "resume"
     lines += [
         f"| | seconds | CPU | ours ÷ |{' fetched again |' if resumed else ''}",
@@ -199,12 +242,21 @@ def _save(figure: Any, stem: Path) -> list[Path]:
     return paths
 
 
-def write(said: Document, folder: Path) -> list[Path]:
-    """result.json, result.md, and the plots where matplotlib is."""
+def write(said: Document, folder: Path, *, keep: bool = False) -> list[Path]:
+    """result.json, result.md, and the plots where matplotlib is; `keep`: with what stands there of other profiles.
+
+    Raises:
+        ValueError: that is of another machine.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "result.json", folder / "result.md"]
+    stem = "tuned" if said["tuned"] else "result"
+    paths = [folder / f"{stem}.json", folder / f"{stem}.md"]
+    if keep and paths[0].exists():
+        said = joined(json.loads(paths[0].read_text()), said)
     paths[0].write_text(json.dumps(said, indent=1) + "\n")
     paths[1].write_text(markdown(said))
+    if said["tuned"]:
+        return paths
     try:
         return paths + plot(said, folder)
     except ModuleNotFoundError as error:
