@@ -113,6 +113,12 @@ def _run(profile: Profile, peer: Peer, number: int, files: Sequence[File], groun
         before, again = 0, None
         if profile.kind in ("warm", "second"):
             _time(_called(peer, task))
+        if profile.kind == "verify":
+            # What is compared is the same for all: what a sync has brought.
+            _time(_called(PEERS[0], task))
+            assert peer.check is not None
+            seconds, cpu_s = _time(peer.check(task))
+            return replace(blank, seconds=seconds, cpu_s=cpu_s)
         if profile.kind == "second" and peer.name != OURS:
             task = replace(task, out=_elsewhere(out))
         elif profile.kind == "second":

@@ -54,13 +54,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Peer:
-    """`call` gives a command, or says why not; `needs`: the program or module, `verified`: it compares digests."""
+    """`call` gives a command, or says why not; `needs`: the program or module, `verified`: it compares digests.
+
+    `check`: instead, to compare files that are there.
+    """
 
     name: str
     needs: str
     call: Callable[[Task], Call | str]
     verified: bool = False
     resumes: bool = False
+    check: Callable[[Task], Call] | None = None
 
     @property
     def here(self) -> bool:
@@ -89,8 +93,16 @@ def _ours(task: Task) -> Call:
             for file in task.files
         ]  # fmt: skip
         spec.write_text(yaml.safe_dump({"name": "bench", "dependencies": [], "assets": assets}, sort_keys=False))
-    argv = [sys.executable, "-m", "conda_assets", "sync", "-q", "-p", str(task.out / "env"), "-f", str(spec)]
+    return _command(task, "sync", "-q", "-f", str(spec))
+
+
+def _command(task: Task, *words: str) -> Call:
+    argv = [sys.executable, "-m", "conda_assets", *words, "-p", str(task.out / "env")]
     return Call(argv, {"CONDA_ASSETS_STORE": str(task.out / "store"), **_trust(task)})
+
+
+def _digests_of(task: Task, *command: str) -> Call:
+    return Call([*command, *(str(task.out / "env" / "share" / "assets" / file.name) for file in task.files)])
 
 
 def _trust(task: Task) -> dict[str, str]:
@@ -199,8 +211,12 @@ def _hub(task: Task) -> Call:
     return _python(task, _HUB, environ)
 
 
+def _only_checks(_: Task) -> str:
+    return "fetches nothing"
+
+
 PEERS = (
-    Peer(OURS, "import conda_assets", _ours, verified=True, resumes=True),
+    Peer(OURS, "import conda_assets", _ours, verified=True, resumes=True, check=lambda task: _command(task, "verify", "-q")),
     Peer("aria2c", "aria2c", _aria2, resumes=True),
     Peer("aria2c --checksum", "aria2c", lambda task: _aria2(task, checksum=True), verified=True, resumes=True),
     Peer("curl", "curl", lambda task: _curl(task, parallel=False), resumes=True),
@@ -211,6 +227,8 @@ PEERS = (
     Peer("pypdl", "import pypdl", _pypdl),
     Peer("pooch", "import pooch", lambda task: _python(task, _POOCH), verified=True),
     Peer("huggingface_hub", "import huggingface_hub", _hub),
+    Peer("openssl dgst -sha256", "openssl", _only_checks, check=lambda task: _digests_of(task, "openssl", "dgst", "-sha256")),
+    Peer("sha256sum", "sha256sum", _only_checks, check=lambda task: _digests_of(task, "sha256sum")),
 )
 
 

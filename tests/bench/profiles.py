@@ -9,7 +9,7 @@ from bench.ground import Link
 __all__ = ["PROFILES", "Bar", "Kind", "Profile"]
 
 MB = 1_000_000
-Kind = str  # fetch | warm | second | resume
+Kind = str  # fetch | warm | second | resume | verify
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Profile:
 
     def takes(self, peer: str) -> bool:
         """That peer has a part in it."""
-        return not self.only or peer in self.only
+        return peer in self.only if self.only else peer not in _CHECKERS
 
     @property
     def slow(self) -> frozenset[str]:
@@ -44,6 +44,7 @@ class Profile:
         return frozenset({"pypdl"}) if len(self.sizes) > 500 else frozenset()
 
 
+_CHECKERS = frozenset({"openssl dgst -sha256", "sha256sum"})
 _SHAPED = Link(each=(12 * MB,), mbit=1000, delay_ms=20)
 # As a repository of a model has it: few big files, many tiny ones.
 _TINY = tuple(2_000 * (1 + number % 20) ** 2 for number in range(45))
@@ -83,6 +84,8 @@ PROFILES = (
             only=frozenset({"conda-assets", "aria2c", "curl", "wget", "pooch", "huggingface_hub"})),
     Profile("resume", "400 MB, 12 MB/s a connection, killed at 90 %, then again", (400 * MB,), (60 * MB,), _SHAPED, kind="resume",
             bars=(Bar("", 0.15),)),
+    Profile("verify", "comparing 8 files of 250 MB that are there", (250 * MB,) * 8, (50 * MB,) * 4, kind="verify",
+            bars=(Bar("openssl dgst -sha256", 1 / 1.7),), only=_CHECKERS | {"conda-assets"}),
     *(_curve_files(count) for count in (1, 10, 100, 1000, 4000)),
     *(_curve_bytes(megabytes) for megabytes in (1, 10, 100, 1000)),
 )  # fmt: skip
