@@ -246,8 +246,11 @@ def _seal(descriptor: int, path: Path) -> None:
 
 
 def _move(data: Path, final: Path) -> None:
-    if final.is_dir() and not final.is_symlink():
-        raise StoreFailed(f"{final} is a folder, expected a file; remove it")
-    if os.name == "nt" and final.exists():
+    if os.name == "nt" and final.is_file():
         final.chmod(0o600)  # Windows does not replace read-only files
-    data.replace(final)
+    try:
+        data.replace(final)
+    except OSError:
+        if final.is_dir() and not final.is_symlink():
+            raise StoreFailed(f"{final} is a folder, expected a file; remove it") from None
+        raise
