@@ -1,11 +1,19 @@
-"""Two hundred people look while fifty files arrive: reads stay quick, memory stays small, and nobody misses a change."""
+"""Two hundred people look while fifty files arrive: reads stay quick, memory stays small, and nobody misses a change.
+
+People and origins are on other machines. Here they are processes of their own which give way to the centre (nice), or the time
+that they need themselves would be counted as its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,6 +98,31 @@ async def _look(client: Client, seen: Seen) -> None:
     )
 
 
+@contextmanager
+def _elsewhere(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """This file as a program."""
+    command = ["nice", "-n", "10", sys.executable, __file__, *words]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.communicate()
+
+
+def _play(what: str, *words: str) -> None:
+    """`origin`: serve until stdin ends, after a line with the URLs. `people URL TOKEN`: look, and say what was seen."""
+    if what == "origin":
+        with Server(link=20 * MB) as origin:
+            contents = [Virtual(6 * MB, seed=number % 8) for number in range(_JOBS)]
+            urls = [origin.add(f"/{number}.bin", content, Faults(rate=2 * MB)) for number, content in enumerate(contents)]
+            print(json.dumps(urls), flush=True)
+            sys.stdin.read()
+    else:
+        seen = Seen()
+        asyncio.run(_look(Client(*words), seen))
+        print(json.dumps(asdict(seen), default=list))
+
+
 def _memory_bytes(pid: int) -> int:
     """The most that the process and its children have had."""
     children = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
@@ -97,33 +130,25 @@ def _memory_bytes(pid: int) -> int:
     return int(peak.split()[1]) * 1024 + sum(map(_memory_bytes, map(int, children)))
 
 
-def _measure(folder: Path) -> tuple[float, int, int]:
-    """(p99 of reads in seconds, their number, bytes of memory); asserts that nobody has missed anything."""
-    program = Program(folder, "--allow-private")
-    with Server(link=20 * MB) as origin:
+def test_two_hundred_people_look_while_fifty_files_arrive(tmp_path, capsys):
+    program = Program(tmp_path / "data", "--allow-private")
+    with _elsewhere("origin") as origin:
+        urls = json.loads(origin.stdout.readline())
         client = program.start()
         try:
-            urls = [
-                origin.add(f"/{number}.bin", Virtual(6 * MB, seed=number % 8), Faults(rate=2 * MB)) for number in range(_JOBS)
-            ]
             ids = {job["id"] for job in client.add("\n".join(urls))}
-            seen = Seen()
-            asyncio.run(_look(client, seen))
+            with _elsewhere("people", client.url, client.token) as people:
+                seen = Seen(**json.loads(people.stdout.readline()))
             memory_bytes = _memory_bytes(program.process.pid)
         finally:
             program.stop()
-    assert seen.done == [ids] * _LISTENERS
-    return sorted(seen.reads_s)[int(len(seen.reads_s) * 0.99)], len(seen.reads_s), memory_bytes
+    p99_s = sorted(seen.reads_s)[int(len(seen.reads_s) * 0.99)]
+    with capsys.disabled():
+        print(f" {len(seen.reads_s)} reads, p99 {p99_s * 1000:.0f} ms, {memory_bytes / MB:.0f} MB", end="")
+    assert [set(done) for done in seen.done] == [ids] * _LISTENERS
+    assert memory_bytes <= 300 * MB
+    assert p99_s <= 0.2
 
 
-def test_two_hundred_people_look_while_fifty_files_arrive(tmp_path, capsys, monkeypatch):
-    """The best of three: where others use the machine, a read may wait for them and not for us."""
-    for turn in range(3):
-        monkeypatch.setenv("CONDA_ASSETS_STORE", str(tmp_path / f"store{turn}"))
-        p99_s, reads, memory_bytes = _measure(tmp_path / f"data{turn}")
-        with capsys.disabled():
-            print(f" {reads} reads, p99 {p99_s * 1000:.0f} ms, {memory_bytes / MB:.0f} MB", end="")
-        assert memory_bytes <= 300 * MB
-        if p99_s <= 0.2:
-            return
-    raise AssertionError(f"p99 is {p99_s:.3f} s, expected at most 0.2 s")
+if __name__ == "__main__":
+    _play(*sys.argv[1:])
