@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +122,13 @@ def test_a_front_end_sees_every_piece_of_what_is_done_and_can_hand_its_options_b
     assert row == {"bitfield": "e0", "numPieces": "3"}
     options = rpc(client, "aria2.getOption", gid)["result"]
     assert rpc(client, "aria2.addUri", [origin.add("/v.bin", content)], options)["result"]
+
+
+def test_the_documentation_names_the_options_that_are_taken():
+    from conda_assets.serve.aria2 import methods
+
+    text = (Path(__file__).parent.parent / "docs/serve.md").read_text()
+    assert {name for name in methods._MEANT | methods._DECIDED | set(methods._HOLDS) if f"`{name}`" not in text} == set()
 
 
 _HOSTILE = [

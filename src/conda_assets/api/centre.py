@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from conda_assets.errors import AssetsError
+from conda_assets.errors import AccessDenied, AssetsError
 from conda_assets.events import Noted, Observer
 from conda_assets.model import Asset, Fresh, Locked
 from conda_assets.settings import Settings
@@ -28,6 +28,7 @@ Probe = Callable[[Asset, str], Locked]
 
 # Until a centre that has to ask the origin itself knows the size; longer, and we ask ourselves.
 _PATIENCE_S = 20.0
+_FIX = "set `CONDA_ASSETS_SERVER_TOKEN` to a token from its page, under Account"
 _AGAIN_S = 0.5
 _ANSWER_BYTES = 1 << 16
 # A link is good for an hour; it is asked for anew well before.
@@ -74,7 +75,8 @@ class _Through:
                 already, self._away = self._away, True
             if not already:
                 cause = error.message if isinstance(error, AssetsError) else "it answers with something else"
-                self._watch(Noted(f"the download centre {self._settings.server} is not used: {cause}", "warning"))
+                fix = f" ({_FIX})" if isinstance(error, AccessDenied) else ""
+                self._watch(Noted(f"the download centre {self._settings.server} is not used: {cause}{fix}", "warning"))
             return None
 
     def _locked(self, asset: Asset, said: dict[str, Any], query: dict[str, str]) -> Locked | None:
