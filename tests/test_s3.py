@@ -327,6 +327,8 @@ def test_what_is_no_listing_is_refused(body: bytes) -> None:
         ("s3://Old_Bucket/k", None, "us-east-1", "https://s3.us-east-1.amazonaws.com/Old_Bucket/k"),
         ("s3://b-1/k", None, "cn-north-1", "https://b-1.s3.cn-north-1.amazonaws.com.cn/k"),
         ("s3://b-1/a%20b%2Bc%25", "http://h:9000/", "x", "http://h:9000/b-1/a%20b%2Bc%25"),
+        ("s3://b-1/k?style=virtual", "https://oss.example/", "x", "https://b-1.oss.example/k"),
+        ("s3://b-1/k?style=virtual", None, "eu-west-1", "https://b-1.s3.eu-west-1.amazonaws.com/k"),
         ("s3://b-1/k?versionId=a%2Fb", "http://h:9000", "x", "http://h:9000/b-1/k?versionId=a%2Fb"),
     ],
 )

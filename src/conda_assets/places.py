@@ -2,7 +2,8 @@
 
 ~/.conda/assets
 s3://bucket/prefix                                        at AWS, or where AWS_ENDPOINT_URL_S3 says
-s3://bucket/prefix?endpoint=https://minio.example:9000    at a server of one's own; `&region=` where it matters
+s3://bucket/prefix?endpoint=https://minio.example:9000    at a server of one's own; `&region=` where it matters,
+                                                          `&style=virtual` for a server with a host for each bucket (OSS)
 oci://registry.example:5000/repository                    a container registry
 """
 
@@ -18,7 +19,7 @@ from conda_assets.errors import UsageError
 
 __all__ = ["read_age", "sort_stores"]
 
-_KNOWN = ("endpoint", "region")
+_KNOWN = ("endpoint", "region", "style")
 _AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _OCI_FORM = "write it as `oci://registry.example:5000/repository`"
 # Registry and repository. Source: distribution-spec 1.1, "Pulling manifests".
@@ -81,9 +82,11 @@ def _remote(text: str, origin: str) -> str:
     if not parts.netloc or parts.fragment:
         raise UsageError(f"{origin}: {shown} names no bucket", _FORM)
     if strange := sorted(set(said) - set(_KNOWN)):
-        raise UsageError(f"{origin}: {shown} has `{strange[0]}`, expected {' or '.join(_KNOWN)}", _FORM)
+        raise UsageError(f"{origin}: {shown} has `{strange[0]}`, expected one of {', '.join(_KNOWN)}", _FORM)
     if endpoint.scheme not in ("http", "https") or not endpoint.hostname or endpoint.query or endpoint.fragment:
         raise UsageError(f"{origin}: the endpoint of {shown} is not an http(s) URL", _FORM)
+    if said.get("style", "path") not in ("path", "virtual"):
+        raise UsageError(f"{origin}: the style of {shown} is neither path nor virtual", _FORM)
     prefix = "/".join(part for part in unquote(parts.path).split("/") if part)
     if any(part in (".", "..") for part in prefix.split("/")):
         raise UsageError(f"{origin}: {shown} has `.` or `..` in its prefix", _FORM)

@@ -2,9 +2,11 @@
 
     s3://bucket/path/key                                     at AWS, or at AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL
     s3://bucket/key?endpoint=https://minio.example:9000      at a server of one's own
+    s3://bucket/key?endpoint=https://oss.example&style=virtual   which has a host for each bucket
     s3://bucket/key?region=eu-central-1&versionId=…          one version
 
-Servers of one's own are asked for `endpoint/bucket/key`, AWS for `bucket.s3.region.amazonaws.com/key`, which its certificates
+Servers of one's own are asked for `endpoint/bucket/key`, with `style=virtual` for `bucket.endpoint/key` (Alibaba's OSS takes
+nothing else), AWS for `bucket.s3.region.amazonaws.com/key`, which its certificates
 do not cover where the bucket's name has dots.
 """
 
@@ -23,7 +25,7 @@ _UNRESERVED = "/-._~"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`key` is decoded; `given` what of endpoint and region the URL itself says. `version`: None for the latest."""
+    """`key` is decoded; `given` what of endpoint, region and style the URL itself says. `version`: None for the latest."""
 
     bucket: str
     key: str
@@ -39,7 +41,10 @@ class Place:
     def address(self, endpoint: str | None, region: str, query: str = "") -> str:
         """The object's http(s) URL; the bucket's with a key of nothing."""
         host = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
-        if endpoint is not None:
+        if endpoint is not None and ("style", "virtual") in self.given:
+            scheme, _, rest = endpoint.rstrip("/").partition("://")
+            base = f"{scheme}://{self.bucket}.{rest}"
+        elif endpoint is not None:
             base = f"{endpoint.rstrip('/')}/{self.bucket}"
         elif _HOST_PART.fullmatch(self.bucket):
             base = f"https://{self.bucket}.{host}"
@@ -54,5 +59,5 @@ def read_place(url: str) -> Place:
     """What the URL names; parameters that are not ours are left out."""
     parts = urlsplit(url)
     said = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    given = tuple((name, said[name]) for name in ("endpoint", "region") if name in said)
+    given = tuple((name, said[name]) for name in ("endpoint", "region", "style") if name in said)
     return Place(parts.netloc, unquote(parts.path[1:]), given, said.get("versionId"))

@@ -263,7 +263,7 @@ def _client(given: dict[str, str], network: Network) -> Any:
     proxy = proxy_for(asked, network.proxies)
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": "path" if given.get("endpoint") else "auto"},
+        s3={"addressing_style": given.get("style") or ("path" if given.get("endpoint") else "auto")},
         connect_timeout=network.connect_timeout_s,
         read_timeout=network.read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": _TRIES},
