@@ -103,22 +103,16 @@ def _write(folder: Path, sizes: Sequence[int]) -> list[tuple[str, int, str]]:
 
 
 def _run(profile: Profile, peer: Peer, number: int, files: Sequence[File], ground: Ground, out: Path, *, keep: bool) -> Run:
+    if profile.kind == "verify":
+        return _verify(profile, peer, number, files, ground, out.with_name("verified"))
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / "env" / "conda-meta").mkdir(parents=True)
-    os.sync()
+    _begin(out)
     blank = Run(profile.name, peer.name, number, load=os.getloadavg()[0], note=ground.note)
     task = Task(files, out, ground.bases[0], ground.authority)
     try:
         before, again = 0, None
         if profile.kind in ("warm", "second"):
             _time(_called(peer, task))
-        if profile.kind == "verify":
-            # What is compared is the same for all: what a sync has brought.
-            _time(_called(PEERS[0], task))
-            assert peer.check is not None
-            seconds, cpu_s = _time(peer.check(task))
-            return replace(blank, seconds=seconds, cpu_s=cpu_s)
         if profile.kind == "second" and peer.name != OURS:
             task = replace(task, out=_elsewhere(out))
         elif profile.kind == "second":
@@ -139,6 +133,26 @@ def _run(profile: Profile, peer: Peer, number: int, files: Sequence[File], groun
     finally:
         if not keep:
             shutil.rmtree(out, ignore_errors=True)
+
+
+def _begin(out: Path) -> None:
+    (out / "env" / "conda-meta").mkdir(parents=True)
+    os.sync()
+
+
+def _verify(profile: Profile, peer: Peer, number: int, files: Sequence[File], ground: Ground, out: Path) -> Run:
+    """What is compared is the same for all, in all rounds: what one sync has brought."""
+    blank = Run(profile.name, peer.name, number, load=os.getloadavg()[0], note=ground.note)
+    task = Task(files, out, ground.bases[0], ground.authority)
+    assert peer.check is not None
+    try:
+        if not out.exists():
+            _begin(out)
+            _time(_called(PEERS[0], task))
+        seconds, cpu_s = _time(peer.check(task))
+        return replace(blank, seconds=seconds, cpu_s=cpu_s)
+    except _Failed as error:
+        return replace(blank, error=str(error))
 
 
 def _elsewhere(out: Path) -> Path:

@@ -84,7 +84,7 @@ PROFILES = (
             only=frozenset({"conda-assets", "aria2c", "curl", "wget", "pooch", "huggingface_hub"})),
     Profile("resume", "400 MB, 12 MB/s a connection, killed at 90 %, then again", (400 * MB,), (60 * MB,), _SHAPED, kind="resume",
             bars=(Bar("", 0.15),)),
-    Profile("verify", "comparing 8 files of 250 MB that are there", (250 * MB,) * 8, (50 * MB,) * 4, kind="verify",
+    Profile("verify", "comparing 8 files of 500 MB that are there", (500 * MB,) * 8, (50 * MB,) * 4, kind="verify",
             bars=(Bar("openssl dgst -sha256", 1 / 1.7),), only=_CHECKERS | {"conda-assets"}),
     *(_curve_files(count) for count in (1, 10, 100, 1000, 4000)),
     *(_curve_bytes(megabytes) for megabytes in (1, 10, 100, 1000)),
