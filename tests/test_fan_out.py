@@ -124,9 +124,8 @@ def test_a_lock_with_pieces_of_another_file_is_refused(lab: Lab) -> None:
     assert "`torrent` wants `sha256` and `size` beside it, and the sha1 of 35 pieces" in said.err
 
 
-@pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
-def test_what_one_machine_has_it_gives_to_the_next_one(lab: Lab, origin: Origin, tmp_path: Path) -> None:
-    announce = f"{origin.base}/announce"
+def give_and_take(lab: Lab, origin: Origin, store: Path, announce: str) -> None:
+    """One machine gives the file, another one takes less than half of it from the origin."""
     giver = [sys.executable, "-m", "conda_assets", "fetch", "--progress", "plain", "--swarm", announce, "--seed-time", "60"]
     before = origin.sent_bytes()
     with subprocess.Popen(giver, cwd=lab.folder, stderr=subprocess.PIPE, text=True) as process:
@@ -137,12 +136,39 @@ def test_what_one_machine_has_it_gives_to_the_next_one(lab: Lab, origin: Origin,
                     break
             # 12 s from the origin alone.
             origin.ask("/slow?500000")
-            said = fetch(lab, tmp_path / "second", "--swarm", announce, "--seed-time", "0")
+            said = fetch(lab, store, "--swarm", announce, "--seed-time", "0")
         finally:
             process.terminate()
             process.stderr.read()
     assert said.rows()["w"]["state"] == "fetched"
     assert origin.sent_bytes() - before < len(BODY) / 2
+
+
+@pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
+def test_what_one_machine_has_it_gives_to_the_next_one(lab: Lab, origin: Origin, tmp_path: Path) -> None:
+    give_and_take(lab, origin, tmp_path / "second", f"{origin.base}/announce")
+
+
+@pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
+def test_the_download_centre_is_a_tracker_for_who_may_read_there(
+    lab: Lab, origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader's token, which the centre would not fetch for: all that it does here is to tell of peers."""
+    pytest.importorskip("uvicorn", reason="the extra `server` is not installed")
+    from centre import running
+
+    own = os.environ["CONDA_ASSETS_STORE"]
+    monkeypatch.setenv("CONDA_ASSETS_STORE", str(tmp_path / "centre-store"))
+    with running(tmp_path) as (_, client):
+        monkeypatch.setenv("CONDA_ASSETS_STORE", own)
+        monkeypatch.setenv("CONDA_PLUGINS_ASSETS_SERVER", client.url)
+        refused = lab.run(
+            "fetch", "--swarm", f"{client.url}/announce", "--seed-time", "1", environ={"CONDA_ASSETS_SERVER_TOKEN": "cat_wrong"}
+        )
+        assert f"no tracker at the download centre {client.url}" in refused.err
+        token = client.api("POST", "/users", {"name": "eve", "role": "reader"})["token"]
+        monkeypatch.setenv("CONDA_ASSETS_SERVER_TOKEN", token)
+        give_and_take(lab, origin, tmp_path / "second", f"{client.url}/announce")
 
 
 @pytest.mark.skipif(not ARIA2CS, reason="no usable aria2c")
@@ -254,7 +280,7 @@ def test_many_machines_cost_the_uplink_little_more_than_one(tmp_path: Path, coun
     """
     done = spread(tmp_path, count, mebibytes, rate, swarm=True)
     assert done.last_s <= 2 * done.alone_s
-    assert done.copies <= count / 3
+    assert done.copies <= 1 + count / 8
 
 
 @pytest.mark.slow

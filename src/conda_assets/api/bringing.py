@@ -38,7 +38,7 @@ def bring_all(
         wants,
         store=store,
         transport=lambda: make_transport(settings, store, environ, watch, local=local),
-        probe=through_swarm(through_centre(through_remotes(ask, settings, watch), settings, watch), settings),
+        probe=through_swarm(through_centre(through_remotes(ask, settings, watch), settings, watch), settings, watch),
         limits=limits_of(settings),
         watch=watch,
         small=None if local else way_for_small(settings, store),

@@ -22,7 +22,7 @@ from conda_assets.settings import Settings
 if TYPE_CHECKING:
     from conda_assets.web.exchange import Web
 
-__all__ = ["through_centre"]
+__all__ = ["announce_url", "through_centre"]
 
 Probe = Callable[[Asset, str], Locked]
 
@@ -38,6 +38,20 @@ _GOOD_FOR_S = 3000.0
 def through_centre(probe: Probe, settings: Settings, watch: Observer) -> Probe:
     """`probe`, with the centre of the settings before the origin; as it is where none is set."""
     return _Through(probe, settings, watch) if settings.server else probe
+
+
+def announce_url(settings: Settings, watch: Observer) -> str:
+    """The tracker of the settings, which must name one; with a pass where it is the centre's own; troubles are noted."""
+    assert settings.sharing is not None
+    tracker, base = settings.sharing.tracker, (settings.server or "").rstrip("/")
+    if not base or tracker.rstrip("/") != f"{base}/announce":
+        return tracker
+    try:
+        return base + str(_ask(settings, "swarm", "/api/v1/tracker")["path"])
+    except (AssetsError, ValueError, KeyError) as error:
+        cause = error.message if isinstance(error, AssetsError) else "it answers with something else"
+        watch(Noted(f"no tracker at the download centre {settings.server}: {cause}", "warning"))
+        return tracker
 
 
 class _Through:
@@ -107,32 +121,37 @@ class _Through:
         )
 
     def _ask(self, asset: Asset, query: dict[str, str]) -> dict[str, Any]:
-        """The centre's answer.
-
-        Raises:
-            AssetFailed: none, or a refusal.
-            ValueError: no JSON.
-        """
         from conda_assets.web.exchange import Web  # requests: 50 ms that only those who use the network pay
-        from conda_assets.web.failures import of_status
 
         with self._lock:
             web = self._web = self._web or Web(self._settings.network)
-        url = f"{str(self._settings.server).rstrip('/')}/api/v1/store/ask?{urlencode(query)}"
-        token = self._settings.server_token
-        secret = {"Authorization": f"Bearer {token}"} if token else {}
-        with web.get(asset.name, url, {}, secret=secret) as answer:
-            if answer.status != 200:
-                raise of_status(asset.name, answer.status, answer.shown)
-            body = b""
-            for block in answer.blocks(_ANSWER_BYTES):
-                body += block
-                if len(body) > _ANSWER_BYTES:
-                    raise ValueError("too long")
-        said = json.loads(body)
-        if not isinstance(said, dict):
-            raise ValueError("no map")
-        return said
+        return _ask(self._settings, asset.name, f"/api/v1/store/ask?{urlencode(query)}", web)
+
+
+def _ask(settings: Settings, name: str, path: str, web: Web | None = None) -> dict[str, Any]:
+    """The centre's answer. `name`: what it is asked for, for messages.
+
+    Raises:
+        AssetFailed: none, or a refusal.
+        ValueError: no JSON.
+    """
+    from conda_assets.web.exchange import Web  # requests: 50 ms that only those who use the network pay
+    from conda_assets.web.failures import of_status
+
+    token = settings.server_token
+    secret = {"Authorization": f"Bearer {token}"} if token else {}
+    with (web or Web(settings.network)).get(name, str(settings.server).rstrip("/") + path, {}, secret=secret) as answer:
+        if answer.status != 200:
+            raise of_status(name, answer.status, answer.shown)
+        body = b""
+        for block in answer.blocks(_ANSWER_BYTES):
+            body += block
+            if len(body) > _ANSWER_BYTES:
+                raise ValueError("too long")
+    said = json.loads(body)
+    if not isinstance(said, dict):
+        raise ValueError("no map")
+    return said
 
 
 def _is_open(asset: Asset) -> bool:

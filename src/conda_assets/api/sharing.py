@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from conda_assets.api.centre import announce_url
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError
 from conda_assets.events import Noted, Observer
@@ -63,12 +64,12 @@ class Sharer:
             return torrent_pieces(file, stored.size_bytes)
 
 
-def through_swarm(probe: Probe, settings: Settings) -> Probe:
+def through_swarm(probe: Probe, settings: Settings, watch: Observer) -> Probe:
     """`probe`, with the swarm of the settings beside the origin; as it is where none is set. One try a file."""
     sharing = settings.sharing
     if sharing is None:
         return probe
-    asked, lock = set[str](), threading.Lock()
+    asked, lock, tracker = set[str](), threading.Lock(), list[str]()
 
     def ask(asset: Asset, url: str) -> Locked:
         locked = probe(asset, url)
@@ -79,7 +80,10 @@ def through_swarm(probe: Probe, settings: Settings) -> Probe:
         if again or asset.torrent is None or locked.swarm is not None or not locked.resumable or not is_web:
             return locked
         info_hash = read_torrent(asset.torrent).info_hash
-        swarm = Swarm(info_hash, None, asset.torrent, tracker=sharing.tracker, upload_bytes_per_s=sharing.upload_bytes_per_s)
+        with lock:
+            if not tracker:
+                tracker.append(announce_url(settings, watch))
+        swarm = Swarm(info_hash, None, asset.torrent, tracker=tracker[0], upload_bytes_per_s=sharing.upload_bytes_per_s)
         return replace(locked, swarm=swarm)
 
     return ask
@@ -108,6 +112,7 @@ def give(spec: Spec, report: Report, settings: Settings, environ: Mapping[str, s
             shares = [Share(each.path, here[sha256]) for sha256, each in stored.items() if each is not None]
             if found is None or not shares:
                 return 0
+            sharing = replace(sharing, tracker=announce_url(settings, watch))
             watch(Noted(f"giving {len(shares)} files to others for {sharing.seed_s:.0f} s; Ctrl-C ends it"))
             giving(found.path, settings.network, shares, sharing, scratch=Path(scratch))
             return len(shares)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from conda_assets.errors import AssetsError, CentreRefused
-from conda_assets.serve import health, pages, shelf, stream
+from conda_assets.serve import health, pages, shelf, stream, tracker
 from conda_assets.serve.aria2 import endpoint as aria2
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import Door, refused
@@ -43,8 +43,9 @@ def make_app(centre: Centre) -> tuple[Door, Callable[[], None]]:
         routes=[
             *pages.routes(),
             # The table first: `/store/ask` is no file.
-            *rest.routes(centre, stream.DESCRIBED, shelf.DESCRIBED, health.DESCRIBED),
+            *rest.routes(centre, stream.DESCRIBED, shelf.DESCRIBED, health.DESCRIBED, tracker.DESCRIBED),
             *shelf.routes(centre),
+            *tracker.routes(centre),
             *health.routes(centre),
             *stream.routes(centre, ticker),
             *aria2.routes(centre, ticker),

@@ -1,4 +1,4 @@
-"""The question that a client asks before it goes to a file's origin."""
+"""The questions that a client asks before it goes to a file's origin, or to others that have it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from conda_assets.serve.intake import wanted_url
 from conda_assets.serve.jobs import ENDED, JobState
 from conda_assets.serve.rest import schemas as s
 from conda_assets.serve.rest.table import Call, Operation
+from conda_assets.serve.tickets import PASS, PASS_S
 
 __all__ = ["OPERATIONS"]
 
@@ -40,7 +41,19 @@ def _said(state: str, path: str | None, size_bytes: int | None) -> dict[str, obj
     return {"state": state, "path": path, "size_bytes": size_bytes}
 
 
+def _tracker(call: Call) -> object:
+    return {"path": f"/announce/{call.centre.tickets.issue(PASS, PASS_S)}"}
+
+
 OPERATIONS = (
+    Operation(
+        "GET",
+        "/tracker",
+        "getTracker",
+        "Where a BitTorrent client announces itself: a path that holds for a day and opens nothing else",
+        _tracker,
+        s.obj({"path": s.TEXT}),
+    ),
     Operation(
         "GET",
         "/store/ask",
