@@ -18,12 +18,13 @@ from conda_assets.serve.accounts import Accounts
 from conda_assets.serve.board import Board
 from conda_assets.serve.carrier import Carrier
 from conda_assets.serve.database import Database
+from conda_assets.serve.desk import Desk
 from conda_assets.serve.gate import Gate
-from conda_assets.serve.jobs import JobState
+from conda_assets.serve.jobs import JobState, Wanted
 from conda_assets.serve.meter import Meter
 from conda_assets.serve.options import ServeOptions
 from conda_assets.serve.pace import Pace, read_pace
-from conda_assets.serve.queue import Queue, Wanted
+from conda_assets.serve.queue import Queue
 from conda_assets.serve.tickets import Tickets
 from conda_assets.settings import Settings
 from conda_assets.sources import probe
@@ -73,6 +74,7 @@ class Centre:
             quota=self._quota,
             arrived=self.meter.stale,
         )
+        self.desk = Desk(self.board, self.store, self.queue)
         default = Pace(settings.limit_rate)
         kept = self.database.setting("pace")
         self.queue.pace = read_pace(kept) if kept else default

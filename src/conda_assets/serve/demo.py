@@ -11,9 +11,9 @@ from pathlib import Path
 from conda_assets.model import Asset
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
+from conda_assets.serve.jobs import Wanted
 from conda_assets.serve.options import ServeOptions
 from conda_assets.serve.origin import Origin, Sample
-from conda_assets.serve.queue import Wanted
 from conda_assets.settings import Settings
 
 __all__ = ["staged"]
@@ -56,4 +56,4 @@ def _fill(centre: Centre, origin: Origin) -> None:
 
 def _ask(centre: Centre, person: Person, url: str, environment: str) -> None:
     name = url.rpartition("/")[2]
-    centre.queue.ask([Wanted(Asset(name=name, url=url, path=name), environment)], person)
+    centre.desk.ask([Wanted(Asset(name=name, url=url, path=name), environment)], person)

@@ -14,7 +14,7 @@ from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import CentreRefused, LockInvalid, SpecInvalid
 from conda_assets.model import Asset, last_part, shown_url
 from conda_assets.serve.addresses import is_public, literal_address
-from conda_assets.serve.queue import Wanted
+from conda_assets.serve.jobs import Wanted
 from conda_assets.spec.lockread import read_lock
 from conda_assets.torrent import read_torrent
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from conda_assets.api.sync import want_key
 from conda_assets.digest import Digest, parse_digest
-from conda_assets.model import Asset, shown_url
+from conda_assets.model import Asset, Stored, shown_url
 from conda_assets.serve.database import Row
 
-__all__ = ["ENDED", "Job", "JobState", "Need", "new_job", "read_job"]
+__all__ = ["ENDED", "Job", "JobState", "Need", "Wanted", "new_job", "read_job"]
 
 
 class JobState(str, Enum):
@@ -41,6 +41,14 @@ class Need:
     environment: str
     name: str
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks for: an asset, and the environment whose file names it; empty where it is asked for alone."""
+
+    asset: Asset
+    environment: str = ""
 
 
 @dataclass(eq=False)
@@ -102,6 +110,12 @@ class Job:
     def rest(self) -> None:
         """Nothing moves any more; what has arrived stays."""
         self.bytes_per_s, self.connections, self.note = 0.0, 0, ""
+
+    def end(self, stored: Stored) -> None:
+        """It is there."""
+        self.state, self.sha256, self.ended_at, self.error = JobState.DONE, stored.sha256, time.time(), None
+        self.size_bytes = self.done_bytes = self.verified_bytes = stored.size_bytes
+        self.pieces = ""
 
     def to_json(self, names: Mapping[int, str]) -> dict[str, object]:
         """As the REST interface shows it. `names`: of the users."""

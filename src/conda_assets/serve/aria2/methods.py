@@ -93,7 +93,7 @@ def _add_uri(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     wanted = [wanted_url(each, _checksum(options), None, private=private) for each in uris]
     asset = replace(wanted[0].asset, mirrors=tuple(each.asset.url for each in wanted[1:]))
     position = said[2] if len(said) > 2 else None
-    (job,) = centre.queue.ask([replace(wanted[0], asset=asset)], person, paused=options.get("pause") == "true")
+    (job,) = centre.desk.ask([replace(wanted[0], asset=asset)], person, paused=options.get("pause") == "true")
     if isinstance(position, int) and not isinstance(position, bool) and job.state not in ENDED:
         _move(centre, person, job, position)
     return job.id
@@ -107,7 +107,7 @@ def _add_metalink(centre: Centre, person: Person, said: Sequence[Any]) -> object
     except ValueError as error:
         raise CentreRefused("metalink: expected base64") from error
     taken = read_text(text, private=centre.options.allow_private)
-    return [job.id for job in centre.queue.ask(taken.wanted, person, paused=options.get("pause") == "true")]
+    return [job.id for job in centre.desk.ask(taken.wanted, person, paused=options.get("pause") == "true")]
 
 
 def _add_torrent(centre: Centre, person: Person, said: Sequence[Any]) -> object:
@@ -119,14 +119,14 @@ def _add_torrent(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     except ValueError as error:
         raise CentreRefused("torrent: expected base64") from error
     taken = read_torrent_file(content, private=centre.options.allow_private)
-    return centre.queue.ask(taken.wanted, person, paused=options.get("pause") == "true")[0].id
+    return centre.desk.ask(taken.wanted, person, paused=options.get("pause") == "true")[0].id
 
 
 def _acting(action: str) -> Method:
     def run(centre: Centre, person: Person, said: Sequence[Any]) -> object:
         person.must("member")
         job = _job(centre, said)
-        getattr(centre.queue, action)(job, person)
+        getattr(centre.desk, action)(job, person)
         return job.id
 
     return run
@@ -137,7 +137,7 @@ def _acting_on_all(action: str, states: set[JobState]) -> Method:
         person.must("member")
         for job in centre.board.waiting():
             if job.state in states and (person.may("admin") or job.user_id == person.id):
-                getattr(centre.queue, action)(job, person)
+                getattr(centre.desk, action)(job, person)
         return "OK"
 
     return run
@@ -145,7 +145,7 @@ def _acting_on_all(action: str, states: set[JobState]) -> Method:
 
 def _forget(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     person.must("member")
-    centre.queue.forget(_job(centre, said), person)
+    centre.desk.forget(_job(centre, said), person)
     return "OK"
 
 
@@ -153,7 +153,7 @@ def _purge(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     person.must("member")
     for job in centre.board.shown():
         if job.state in ENDED and (person.may("admin") or job.user_id == person.id):
-            centre.queue.forget(job, person)
+            centre.desk.forget(job, person)
     return "OK"
 
 
@@ -224,7 +224,7 @@ def _change_position(centre: Centre, person: Person, said: Sequence[Any]) -> obj
 def _move(centre: Centre, person: Person, job: Job, position: int) -> int:
     """aria2 counts among those that wait, the queue among all that have not ended."""
     active = len(centre.board.waiting()) - len(_waiting(centre))
-    return max(0, centre.queue.move(job, person, active + max(0, position)) - active)
+    return max(0, centre.desk.move(job, person, active + max(0, position)) - active)
 
 
 def _get_option(centre: Centre, person: Person, said: Sequence[Any]) -> object:

@@ -55,7 +55,7 @@ def _ask(call: Call) -> object:
     else:
         taken = read_text(body["text"], private=private, name=body.get("name", ""))
     wanted, unlisted = call.centre.listed(taken.wanted)
-    jobs = call.centre.queue.ask(wanted, call.person, paused=bool(body.get("paused")))
+    jobs = call.centre.desk.ask(wanted, call.person, paused=bool(body.get("paused")))
     for job in jobs:
         call.note("ask", f"{job.id} {job.name}")
     names = call.centre.names()
@@ -76,19 +76,19 @@ def _get(call: Call) -> object:
 
 
 def _change(call: Call) -> object:
-    job, queue = job_of(call), call.centre.queue
+    job, desk = job_of(call), call.centre.desk
     if "priority" in call.body:
-        queue.prefer(job, call.person, call.body["priority"])
+        desk.prefer(job, call.person, call.body["priority"])
     if "position" in call.body:
-        queue.move(job, call.person, call.body["position"])
+        desk.move(job, call.person, call.body["position"])
     call.note("change", f"{job.id} {job.name}")
     return job.to_json(call.centre.names())
 
 
 def _act(action: str) -> Callable[[Call], object]:
     def run(call: Call) -> object:
-        job, queue = job_of(call), call.centre.queue
-        acts = {"pause": queue.pause, "resume": queue.resume, "cancel": queue.cancel, "retry": queue.retry}
+        job, desk = job_of(call), call.centre.desk
+        acts = {"pause": desk.pause, "resume": desk.resume, "cancel": desk.cancel, "retry": desk.retry}
         acts[action](job, call.person)
         call.note(action, f"{job.id} {job.name}")
         return job.to_json(call.centre.names())
@@ -98,7 +98,7 @@ def _act(action: str) -> Callable[[Call], object]:
 
 def _forget(call: Call) -> object:
     job = job_of(call)
-    call.centre.queue.forget(job, call.person)
+    call.centre.desk.forget(job, call.person)
     call.note("forget", f"{job.id} {job.name}")
     return {"done": True}
 

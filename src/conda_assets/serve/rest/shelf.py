@@ -27,7 +27,7 @@ def _ask(call: Call) -> object:
     if (job is None or job.state in ENDED) and "url" in call.query and call.person.may("member") and not call.person.csrf:
         wanted = wanted_url(call.query["url"], digest, call.query.get("size_bytes"), private=centre.options.allow_private)
         if job is None or job.state is not JobState.FAILED:
-            (job,) = centre.queue.ask([wanted], call.person, first=True)
+            (job,) = centre.desk.ask([wanted], call.person, first=True)
             call.note("pull through", f"{job.id} {job.name}")
     if job is None or job.state in ENDED or job.state is JobState.PAUSED:
         return _said("missing", None, None)
