@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from urllib.parse import urlsplit
 
-__all__ = ["is_address", "is_public", "literal_address"]
+__all__ = ["is_address", "is_public", "literal_address", "plain_host"]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # An IPv4 address in the last 32 bits; a translator on the way would lead there. Source: RFC 6052, RFC 8215.
-_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_TRANSLATOR = ipaddress.IPv6Network("64:ff9b::/96")
+# What is given out for the internet; the rest is local, reserved, or an IPv4 address in another guise (`::127.0.0.1`).
+# Source: https://www.iana.org/assignments/ipv6-address-space
+_GIVEN_OUT = ipaddress.IPv6Network("2000::/3")
+# Python knows them as public: for documentation (RFC 9637), and once a way to relays that nobody answers for (RFC 7526).
+_NOT_PUBLIC = (ipaddress.ip_network("3fff::/20"), ipaddress.ip_network("192.88.99.0/24"))
+# Full stops of other scripts, which IDNA takes for dots. Source: RFC 3490, 3.1.
+_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 
 
 def is_public(text: str) -> bool:
@@ -18,7 +26,12 @@ def is_public(text: str) -> bool:
         address: _Address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    return address.is_global and not address.is_multicast and all(map(_is_public_v4, _inner(address)))
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _TRANSLATOR:
+            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
+        if address not in _GIVEN_OUT or not all(is_public(str(each)) for each in _inner(address)):
+            return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_PUBLIC)
 
 
 def is_address(text: str) -> bool:
@@ -31,9 +44,12 @@ def is_address(text: str) -> bool:
 
 
 def literal_address(url: str) -> str | None:
-    """The address that stands in the URL instead of a name, also in the forms that C libraries read: `127.1`, `0x7f000001`."""
+    """The address that stands in the URL instead of a name, also in the forms that C libraries read: `127.1`, `0x7f000001`.
+
+    And in what IDNA makes digits of: `①27.0.0.1`.
+    """
     try:
-        host = urlsplit(url).hostname or ""
+        host = plain_host(urlsplit(url).hostname or "")
     except ValueError:
         return None
     try:
@@ -42,18 +58,14 @@ def literal_address(url: str) -> str | None:
         return _old_form(host.rstrip("."))
 
 
-def _inner(address: _Address) -> list[ipaddress.IPv4Address]:
+def plain_host(host: str) -> str:
+    """The host with letters, digits and dots as they are compared, whatever they look like."""
+    return unicodedata.normalize("NFKC", host.translate(_DOTS)).lower()
+
+
+def _inner(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
     """IPv4 addresses that an IPv6 address leads to."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return []
-    inner = [each for each in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if each is not None]
-    if any(address in network for network in _TRANSLATED):
-        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return inner
-
-
-def _is_public_v4(address: ipaddress.IPv4Address) -> bool:
-    return address.is_global and not address.is_multicast
+    return [each for each in (address.sixtofour, *(address.teredo or ())) if each is not None]
 
 
 def _old_form(host: str) -> str | None:

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 from conda_assets import spec as specs
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import CentreRefused, LockInvalid, SpecInvalid
-from conda_assets.model import Asset, last_part, shown_url
-from conda_assets.serve.addresses import is_public, literal_address
+from conda_assets.model import Asset, last_part
+from conda_assets.serve.addresses import is_public, literal_address, plain_host
 from conda_assets.serve.jobs import Wanted
 from conda_assets.spec.lockread import read_lock
 from conda_assets.torrent import read_torrent
@@ -25,6 +25,7 @@ SCHEMES = frozenset({"http", "https", "hf", "doi", "github", "oci", "gs", "s3"})
 
 # Peers may be anywhere, and ftp does not go through the gate: only where private addresses are allowed as well.
 _ANYWHERE = frozenset({"magnet", "ftp", "sftp"})
+_BUCKETS = frozenset({"s3", "gs"})
 _MOST = 5000
 # Of a list of faults, so much is answered.
 _SAID = 8000
@@ -116,7 +117,7 @@ def wanted_url(url: str, digest: Digest | None, size_bytes: int | None, *, priva
     """
     asset = _asset(url, digest=digest, size_bytes=size_bytes)
     if fault := _fault(asset, private=private):
-        raise CentreRefused(f"{shown_url(url)}: {fault}")
+        raise CentreRefused(f"{asset.name}: {fault}")
     return Wanted(asset)
 
 
@@ -151,11 +152,23 @@ def _fault(asset: Asset, *, private: bool) -> str:
             return "is no URL of a file"
         if not private and parts.path.lower().endswith(".torrent"):
             return "is a torrent: its peers may be anywhere, and the centre goes to public servers only"
-        address = literal_address(url)
-        named_here = (host or "").rstrip(".").endswith(("localhost", ".local", ".internal"))
-        if not private and (named_here or (address is not None and not is_public(address))):
-            return f"{host} is in a private network, where the centre does not go"
+        # Programs do not agree on where the host ends in these.
+        if parts.netloc.count("@") > 1 or "\\" in parts.netloc or "%" in plain_host(host or "").partition(":")[0]:
+            return "is no URL of a file"
+        # Where the objects of a bucket are, on a server of somebody's own.
+        for each in (url, *parse_qs(parts.query).get("endpoint", ())) if scheme in _BUCKETS else (url,):
+            if not private and _is_inside(each):
+                return f"{urlsplit(each).hostname} is in a private network, where the centre does not go"
     return ""
+
+
+def _is_inside(url: str) -> bool:
+    try:
+        host = plain_host(urlsplit(url if "://" in url else f"//{url}").hostname or "").rstrip(".")
+    except ValueError:
+        return True
+    address = literal_address(url if "://" in url else f"//{url}")
+    return host.endswith(("localhost", ".local", ".internal")) or (address is not None and not is_public(address))
 
 
 def _environment(text: str, source: str) -> Iterator[Wanted]:
