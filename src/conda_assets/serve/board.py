@@ -41,7 +41,7 @@ class Board:
         self._jobs: dict[str, Job] = {}
         self._by_key: dict[str, Job] = {}
         self._ended: deque[str] = deque()
-        self._gone: deque[tuple[int, str]] = deque(maxlen=_MOST_GONE)
+        self._gone: deque[tuple[int, str, JobState]] = deque(maxlen=_MOST_GONE)
         self._load()
 
     def _load(self) -> None:
@@ -104,16 +104,20 @@ class Board:
             oldest = self._gone[0][0] if len(self._gone) == self._gone.maxlen else 0
             anew = not 0 < version <= self.version or version < oldest
             jobs = self.shown() if anew else [job for job in self._jobs.values() if job.version > version]
-            gone = [] if anew else [job_id for at, job_id in self._gone if at > version]
+            gone = [] if anew else [job_id for at, job_id, _ in self._gone if at > version]
             return self.version, jobs, gone, anew
+
+    def fates(self, version: int) -> list[tuple[str, JobState]]:
+        """(id, how it ended) of jobs that were removed after `version`."""
+        with self.lock:
+            return [(job_id, state) for at, job_id, state in self._gone if at > version]
 
     def history(self, words: str, *, limit: int, offset: int) -> tuple[int, list[Job]]:
         """(how many, some of them) ended jobs whose name, URL or sha256 has the words in it, latest first."""
         ended = ", ".join(f"'{state.value}'" for state in ENDED)
         like = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         where = (
-            f"state IN ({ended}) AND (name LIKE ?1 ESCAPE '\\' OR substr(url, 1, instr(url || '?', '?') - 1) LIKE ?1 ESCAPE '\\'"
-            " OR sha256 LIKE ?1 ESCAPE '\\')"
+            f"state IN ({ended}) AND (name LIKE ?1 ESCAPE '\\' OR shown(url) LIKE ?1 ESCAPE '\\' OR sha256 LIKE ?1 ESCAPE '\\')"
         )
         count = self._database.row(f"SELECT count(*) FROM jobs WHERE {where}", (like,))
         rows = self._database.rows(
@@ -218,7 +222,7 @@ class Board:
             del self._by_key[job.key]
         self.turns += 1
         self.version += 1
-        self._gone.append((self.version, job_id))
+        self._gone.append((self.version, job_id, job.state))
 
 
 def _turn(job: Job) -> tuple[bool, int, float]:

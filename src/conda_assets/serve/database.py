@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from conda_assets.errors import StoreFailed, UsageError
+from conda_assets.model import shown_url
 
 __all__ = ["Database", "Row"]
 
@@ -49,6 +51,9 @@ CREATE TABLE audit (
     detail TEXT NOT NULL);
 """
 
+# Of a job whose URL is not in a backup as it was.
+_LOST = {"code": "refused", "message": "its URL held a secret, which a backup does not keep", "hints": ["ask for it again"]}
+
 Row = sqlite3.Row
 _T = TypeVar("_T")
 
@@ -65,6 +70,7 @@ class Database:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
+            self._connection.create_function("shown", 1, shown_url, deterministic=True)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise UsageError(
@@ -144,6 +150,8 @@ class Database:
     def back_up(self, into: Path) -> None:
         """A copy of everything as it is now, while the centre goes on; `into` appears when it is whole.
 
+        What may be secret in URLs is not in it: it is copied to other places. Jobs that need it have failed there, and say why.
+
         Raises:
             StoreFailed: it cannot be written.
         """
@@ -153,6 +161,7 @@ class Database:
             with closing(sqlite3.connect(beside)) as copy:
                 # In steps, so that others get at the database in between.
                 self._connection.backup(copy, pages=256)
+                _mask(copy)
             beside.replace(into)
         except (OSError, sqlite3.Error) as error:
             beside.unlink(missing_ok=True)
@@ -162,3 +171,18 @@ class Database:
         """Write what is in the log into the file. Nothing may be asked any more."""
         with self._lock:
             self._connection.close()
+
+
+def _mask(copy: sqlite3.Connection) -> None:
+    """Take out what may be secret: also of pages that are free now, so that nothing is left of it in the file."""
+    copy.create_function("shown", 1, shown_url, deterministic=True)
+    copy.create_function("all_shown", 1, lambda text: json.dumps([shown_url(url) for url in json.loads(text)]))
+    copy.execute("DELETE FROM sessions")
+    copy.execute(
+        "UPDATE jobs SET state = 'failed', ended_at = ?, error = ?"
+        " WHERE (shown(url) != url OR all_shown(mirrors) != mirrors) AND state IN ('queued', 'active', 'paused')",
+        (time.time(), json.dumps(_LOST)),
+    )
+    copy.execute("UPDATE jobs SET url = shown(url), mirrors = all_shown(mirrors), source = shown(coalesce(source, ''))")
+    copy.commit()
+    copy.execute("VACUUM")
