@@ -210,7 +210,10 @@ def test_a_reader_may_look_and_nothing_else(lab):
 def socket_to(client: Client, **headers: str):
     from websockets.sync.client import connect
 
-    with connect(client.url.replace("http", "ws") + "/jsonrpc", additional_headers=headers) as socket:
+    with connect(
+        client.url.replace("http", "ws") + "/jsonrpc",
+        additional_headers={name.replace("_", "-"): value for name, value in headers.items()},
+    ) as socket:
         yield socket
 
 
@@ -227,9 +230,39 @@ def test_a_websocket_answers_and_tells_what_happens(lab):
     assert {each["params"][0]["gid"] for each in told} == {gid}
 
 
-def test_who_shows_no_token_is_told_nothing(lab):
+def test_aria2p_is_told_what_happens(lab):
+    """Its listener shows no token: on the same machine it needs none."""
+    import threading
+
     _, client, origin = lab
-    with socket_to(client) as socket:
+    api, told = api_of(client), []
+    said = {
+        f"on_download_{kind}": lambda api, gid, kind=kind: told.append((kind, gid))
+        for kind in ("start", "pause", "stop", "complete", "error")
+    }
+    thread = threading.Thread(target=lambda: api.listen_to_notifications(threaded=False, timeout=1, handle_signals=False, **said))
+    thread.start()
+    until(lambda: {"listening": api.client.listening}, lambda seen: seen["listening"])
+    gone = api.add_uris([origin.add("/gone.bin", b"", Faults(status=404))]).gid
+    until(lambda: {"told": list(told)}, lambda seen: ("error", gone) in seen["told"])
+    kept = api.add_uris([origin.add("/w.bin", Virtual(6 * MB, seed=3), Faults(rate=200_000))]).gid
+    until(lambda: {"told": list(told)}, lambda seen: ("start", kept) in seen["told"])
+    api.pause([api.get_download(kept)])
+    until(lambda: {"told": list(told)}, lambda seen: ("pause", kept) in seen["told"])
+    api.remove([api.get_download(kept)])
+    until(lambda: {"told": list(told)}, lambda seen: ("stop", kept) in seen["told"])
+    right = api.add_uris([origin.add("/v.bin", b"content")]).gid
+    until(lambda: {"told": list(told)}, lambda seen: ("complete", right) in seen["told"])
+    api.stop_listening()
+    thread.join()
+
+
+def test_who_shows_no_token_is_told_nothing_elsewhere(tmp_path):
+    with (
+        Server() as origin,
+        running(tmp_path, trust_header="X-Remote-User") as (_, client),
+        socket_to(client, X_Forwarded_For="192.0.2.1") as socket,
+    ):
         (job,) = client.add(origin.add("/w.bin", b"content"))
         client.done(job["id"])
         with pytest.raises(TimeoutError):

@@ -70,7 +70,7 @@ class Centre:
             self.carrier,
             self._probe,
             limits=limits_of(settings, paced=True),
-            files=_FILES_PER_JOB * settings.jobs,
+            files=int(self.database.setting("files") or _FILES_PER_JOB * settings.jobs),
             quota=self._quota,
             arrived=self.meter.stale,
         )
@@ -116,6 +116,12 @@ class Centre:
         """From now on, and after the next start."""
         self.queue.pace = pace
         self.database.keep("pace", json.dumps(pace.to_json()))
+        self.queue.nudge()
+
+    def set_files(self, count: int) -> None:
+        """So many jobs move at once, from now on and after the next start."""
+        self.queue.files = count
+        self.database.keep("files", str(count))
         self.queue.nudge()
 
     def names(self) -> dict[int, str]:

@@ -17,7 +17,7 @@ from conda_assets.errors import AssetsError, CentreRefused, NotSignedIn
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.aria2.methods import METHODS, NOTIFICATIONS
 from conda_assets.serve.centre import Centre
-from conda_assets.serve.door import address_of
+from conda_assets.serve.door import address_of, is_here
 from conda_assets.serve.jobs import ENDED, JobState
 from conda_assets.serve.stream import Ticker
 
@@ -31,11 +31,14 @@ _WITHOUT_TOKEN = {"system.listMethods", "system.listNotifications"}
 
 
 class Rpc:
-    """Answers for one caller. `signed_in`: a call with a token that is known has been made."""
+    """Answers for one caller. `is_told`: of what happens: from this machine, or after a call with a token that is known.
 
-    def __init__(self, centre: Centre, address: str) -> None:
+    Front ends that only listen (aria2p) show none; a notification has a GID in it and nothing else.
+    """
+
+    def __init__(self, centre: Centre, address: str, *, is_told: bool = False) -> None:
         self._centre, self._address = centre, address
-        self.signed_in = False
+        self.is_told = is_told
 
     def answer(self, text: str | bytes) -> tuple[bytes, bool]:
         """(the answer to a request or a batch, whether all went well)."""
@@ -101,7 +104,7 @@ class Rpc:
         if not token.startswith("token:"):
             raise NotSignedIn("Unauthorized")
         person = self._centre.accounts.by_typed_token(token.removeprefix("token:"), self._address)
-        self.signed_in = True
+        self.is_told = True
         return person, said[1:]
 
 
@@ -121,7 +124,7 @@ def routes(centre: Centre, ticker: Ticker) -> list[Any]:
 
     async def socket(socket: WebSocket) -> None:
         await socket.accept()
-        rpc = Rpc(centre, address_of(socket, centre))
+        rpc = Rpc(centre, address_of(socket, centre), is_told=is_here(socket, centre))
         telling = asyncio.get_running_loop().create_task(_tell(socket, rpc, centre, ticker))
         try:
             while True:
@@ -139,25 +142,31 @@ def routes(centre: Centre, ticker: Ticker) -> list[Any]:
 
 
 async def _tell(socket: WebSocket, rpc: Rpc, centre: Centre, ticker: Ticker) -> None:
-    """Tell what happens to jobs, once the caller has shown a token."""
+    """Tell what happens to jobs."""
     version, jobs, _, _ = centre.board.since(0)
     states = {job.id: job.state for job in jobs}
     while not ticker.ended:
         await ticker.next()
-        version, jobs, gone, _ = centre.board.since(version)
-        for job in jobs:
-            before, now = states.get(job.id, JobState.QUEUED), job.state
-            states[job.id] = now
-            # A small file may begin and end between two looks.
-            passed = (
-                [JobState.ACTIVE] if now in (JobState.DONE, JobState.FAILED) and before not in (JobState.ACTIVE, *ENDED) else []
-            )
-            for state in (*passed, now) if before is not now else ():
-                if rpc.signed_in and state in NOTIFICATIONS:
-                    event = {"jsonrpc": "2.0", "method": NOTIFICATIONS[state], "params": [{"gid": job.id}]}
+        since = version
+        version, jobs, _, _ = centre.board.since(since)
+        # Some are removed as soon as they have ended.
+        fates = centre.board.fates(since)
+        for job_id, state in [*((job.id, job.state) for job in jobs), *fates]:
+            before, states[job_id] = states.get(job_id, JobState.QUEUED), state
+            for each in _passed(before, state):
+                if rpc.is_told and each in NOTIFICATIONS:
+                    event = {"jsonrpc": "2.0", "method": NOTIFICATIONS[each], "params": [{"gid": job_id}]}
                     await socket.send_text(json.dumps(event))
-        for job_id in gone:
+        for job_id, _ in fates:
             states.pop(job_id, None)
+
+
+def _passed(before: JobState, now: JobState) -> list[JobState]:
+    """The states that a job has come into since; a small file may begin and end between two looks."""
+    if before is now:
+        return []
+    begun = now in (JobState.DONE, JobState.FAILED) and before not in (JobState.ACTIVE, *ENDED)
+    return [JobState.ACTIVE, now] if begun else [now]
 
 
 def _message(error: AssetsError) -> str:

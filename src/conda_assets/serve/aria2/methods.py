@@ -11,7 +11,7 @@ from typing import Any
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import CentreRefused, NotFound, OutOfTurn
 from conda_assets.serve.accounts import Person
-from conda_assets.serve.aria2.rows import FOLDER, files_of, row_of, uris_of
+from conda_assets.serve.aria2.rows import FOLDER, files_of, row_of, servers_of, uris_of
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.intake import read_text, read_torrent_file, wanted_url
 from conda_assets.serve.jobs import ENDED, Job, JobState
@@ -41,6 +41,8 @@ _HOLDS = {"dir": FOLDER, "max-download-limit": "0"}
 _GID = re.compile(r"[0-9a-f]{16}")
 _VERSION = "1.37.0"
 _MOST_ROWS = 1000
+# Global options that an administrator may change.
+_LIMIT, _FILES, _MOST_FILES = "max-overall-download-limit", "max-concurrent-downloads", 64
 
 
 def _job(centre: Centre, said: Sequence[Any], at: int = 0) -> Job:
@@ -60,12 +62,12 @@ def _keys(said: Sequence[Any], at: int) -> list[str]:
     return keys
 
 
-def _options(said: Sequence[Any], at: int) -> Mapping[str, Any]:
+def _options(said: Sequence[Any], at: int, meant: frozenset[str] = _MEANT) -> Mapping[str, Any]:
     options = said[at] if len(said) > at else {}
     if not isinstance(options, dict):
         raise CentreRefused("options: expected a struct")
     for name, value in options.items():
-        if name not in _MEANT | _DECIDED and _HOLDS.get(name) != value:
+        if name not in meant | _DECIDED and _HOLDS.get(name) != value:
             raise CentreRefused(f"the option {name[:60]!r} is not allowed here")
         if not isinstance(value, str):
             raise CentreRefused(f"the option {name}: expected a text")
@@ -101,7 +103,8 @@ def _add_uri(centre: Centre, person: Person, said: Sequence[Any]) -> object:
 
 def _add_metalink(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     person.must("member")
-    options = _options(said, 1)
+    # The hashes stand in it.
+    options = _options(said, 1, _MEANT - {"checksum"})
     try:
         text = base64.b64decode(str(said[0]) if said else "", validate=True).decode()
     except ValueError as error:
@@ -113,7 +116,7 @@ def _add_metalink(centre: Centre, person: Person, said: Sequence[Any]) -> object
 def _add_torrent(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     person.must("member")
     # Between the torrent and the options there may be web seeds: they are not used.
-    options = _options(said, 2)
+    options = _options(said, 2, _MEANT - {"checksum"})
     try:
         content = base64.b64decode(str(said[0]) if said else "", validate=True)
     except ValueError as error:
@@ -252,11 +255,15 @@ def _get_global_option(centre: Centre, person: Person, said: Sequence[Any]) -> o
 def _change_global_option(centre: Centre, person: Person, said: Sequence[Any]) -> object:
     person.must("admin")
     options = said[0] if said else None
-    if not isinstance(options, dict) or set(options) - {"max-overall-download-limit"}:
-        raise CentreRefused("only `max-overall-download-limit` can be changed here")
-    for value in options.values():
-        limit = parse_rate(str(value))
-        centre.set_pace(Pace(limit or None, centre.queue.pace.windows))
+    if not isinstance(options, dict) or set(options) - {_LIMIT, _FILES}:
+        raise CentreRefused(f"only `{_LIMIT}` and `{_FILES}` can be changed here")
+    files = str(options.get(_FILES, "1"))
+    if not re.fullmatch("[0-9]{1,2}", files) or not 1 <= int(files) <= _MOST_FILES:
+        raise CentreRefused(f"{_FILES}: expected a number from 1 to {_MOST_FILES}")
+    if _LIMIT in options:
+        centre.set_pace(Pace(parse_rate(str(options[_LIMIT])) or None, centre.queue.pace.windows))
+    if _FILES in options:
+        centre.set_files(int(files))
     return "OK"
 
 
@@ -285,8 +292,8 @@ METHODS: dict[str, Method] = {
     "aria2.getGlobalOption": _get_global_option,
     "aria2.getGlobalStat": _global_stat,
     "aria2.getOption": _get_option,
-    "aria2.getPeers": lambda centre, person, said: [],
-    "aria2.getServers": lambda centre, person, said: [],
+    "aria2.getPeers": lambda centre, person, said: _job(centre, said) and [],
+    "aria2.getServers": lambda centre, person, said: servers_of(_job(centre, said)),
     "aria2.getSessionInfo": _session,
     "aria2.getUris": lambda centre, person, said: uris_of(_job(centre, said)),
     "aria2.getVersion": _version,

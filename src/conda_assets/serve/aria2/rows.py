@@ -9,7 +9,7 @@ from conda_assets.model import shown_url
 from conda_assets.serve.carrier import Carrier
 from conda_assets.serve.jobs import Job, JobState
 
-__all__ = ["STATUS", "files_of", "row_of", "uris_of"]
+__all__ = ["FOLDER", "STATUS", "files_of", "row_of", "servers_of", "uris_of"]
 
 #: The centre's word → aria2's.
 STATUS = {
@@ -80,7 +80,17 @@ def files_of(job: Job) -> list[dict[str, Any]]:
 
 def uris_of(job: Job) -> list[dict[str, str]]:
     """The struct of getUris, without what may be secret in them."""
+    begun = job.state in (JobState.ACTIVE, JobState.DONE)
     return [
-        {"uri": shown_url(url), "status": "used" if number == 0 else "waiting"}
+        {"uri": shown_url(url), "status": "used" if begun and number == 0 else "waiting"}
         for number, url in enumerate((job.url, *job.mirrors))
     ]
+
+
+def servers_of(job: Job) -> list[dict[str, Any]]:
+    """The struct of getServers: where the file comes from."""
+    if job.state is not JobState.ACTIVE:
+        return []
+    source = shown_url(job.source or job.url)
+    server = {"uri": shown_url(job.url), "currentUri": source, "downloadSpeed": str(round(job.bytes_per_s))}
+    return [{"index": "1", "servers": [server]}]
