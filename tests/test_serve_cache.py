@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_ten_clients_at_once_cost_the_origin_one_transfer(tmp_path, centre, orig
 
 
 @pytest.mark.slow
-def test_ten_clients_at_once_cost_the_origin_one_transfer_of_400_mb(tmp_path, origin, monkeypatch):
+def test_ten_clients_at_once_cost_the_origin_one_transfer_of_400_mb(tmp_path, origin, monkeypatch, capsys):
     """Each a process of its own, as on ten machines."""
     content = Virtual(400 * MB, seed=10)
     url = origin.add("/w.bin", content, Faults(rate=12 * MB))
@@ -107,12 +108,14 @@ def test_ten_clients_at_once_cost_the_origin_one_transfer_of_400_mb(tmp_path, or
     try:
         monkeypatch.setenv("CONDA_PLUGINS_ASSETS_SERVER", client.url)
         monkeypatch.setenv("CONDA_ASSETS_SERVER_TOKEN", client.token)
-        started = []
+        started, since = [], time.monotonic()
         for number in range(10):
             monkeypatch.setenv("CONDA_ASSETS_STORE", str(tmp_path / f"store{number}"))
             lab = lab_of(tmp_path, content, url, f"lab{number}")
             started.append(lab.start("sync", "-p", str(lab.prefix())))
         assert [each.wait() for each in started] == [0] * 10
+        with capsys.disabled():
+            print(f" {time.monotonic() - since:.1f} s, {origin.sent('/w.bin') / MB:.1f} MB from the origin", end="")
         assert origin.sent("/w.bin") <= 1.05 * 400 * MB
     finally:
         program.stop()

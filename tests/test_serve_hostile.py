@@ -255,3 +255,34 @@ def _is_refused(gate: Gate, host: str, tunnel: bool) -> bool:
         connection.sendall(f"{line} HTTP/1.1\r\nHost: {host}\r\nProxy-Authorization: Basic {secret}\r\n\r\n".encode())
         # Where nothing resolves the gate hangs up.
         return connection.recv(100)[:13] in (b"HTTP/1.1 403 ", b"")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://inside.example/w.bin",
+        "https://inside.example/w.bin",
+        "s3://bucket/w.bin?endpoint=http://inside.example",
+        "s3://bucket/w.bin?endpoint=https://inside.example",
+        "oci://inside.example/repo:tag",
+    ],
+)
+def test_names_that_lead_inside_are_asked_for_at_the_gate_and_nowhere_else(tmp_path, url):
+    """Each kind of source has a way to connect of its own; a name that only the gate can resolve shows which it takes."""
+    names, permitted = [], []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        names.append(host)
+        return ["10.0.0.7"]
+
+    def permits(address: str) -> bool:
+        permitted.append(address)
+        return is_public(address)
+
+    with running(tmp_path, private=False, gate=Gate(permits, resolve)) as (_, client):
+        said = client.ask("POST", "/api/v1/jobs", {"text": url})
+        for job in said.json.get("jobs", []):
+            client.until(job["id"], lambda seen: seen["state"] == "failed" or "inside.example" in names)
+        client.hang_up()
+    assert any("inside.example" in name for name in names), said.body
+    assert set(permitted) == {"10.0.0.7"}
