@@ -414,22 +414,6 @@ def test_a_push_that_was_killed_sends_only_the_other_parts(shelf: Shelf, server:
     assert not shelf.client.list_multipart_uploads(Bucket="lab-assets", Prefix=f"{shelf.prefix}/").get("Uploads")
 
 
-def test_writers_at_the_same_time_cannot_hurt_each_other(shelf: Shelf, server: Server, tmp_path: Path) -> None:
-    large = Virtual(40 * MIB, seed=7)
-    lab = Lab(tmp_path)
-    bodies = {f"f{number}": Virtual(5000 + number, seed=number) for number in range(12)} | {"l": large}
-    lab.write([{"name": name, "url": server.add(f"/{name}", body), "sha256": body.sha256} for name, body in bodies.items()])
-    assert lab.call("fetch", "-q").status == 0
-    writers = [program(lab, "", "push", "--json") for _ in range(3)]
-    for writer in writers:
-        out, talk = writer.communicate(timeout=120)
-        assert writer.returncode == 0, out + talk
-        assert {row["state"] for row in json.loads(out)["assets"]} <= {"pushed", "present"}
-    assert sorted(shelf.names("objects/")) == sorted(object_key(body.sha256) for body in bodies.values())
-    for body in bodies.values():
-        assert hashlib.sha256(shelf.read(object_key(body.sha256))).hexdigest() == body.sha256
-
-
 def test_a_server_that_knows_no_conditions_and_no_checksums_is_written_all_the_same(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,23 +441,6 @@ def test_a_server_that_knows_no_conditions_and_no_checksums_is_written_all_the_s
     said = lab.call("push", "--json")
     assert pushed(said) == {"w": "pushed"}, said.out + said.err
     assert kept[f"/lab-assets/{object_key(SHA256)}"] == BODY
-
-
-@pytest.mark.slow
-def test_a_gigabyte_is_pushed_in_little_memory(shelf: Shelf, tmp_path: Path) -> None:
-    """Resident memory, at its highest: 150 MB."""
-    if not Path("/proc/self/status").exists():
-        pytest.skip("no /proc that tells the highest resident memory")
-    large = Virtual(1000 * MIB, seed=9)
-    large.write(tmp_path / "large.bin")
-    lab = Lab(tmp_path)
-    lab.write([{"name": "l", "url": (tmp_path / "large.bin").as_uri(), "sha256": large.sha256}])
-    assert lab.call("fetch", "-q").status == 0
-    told = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]))"
-    push = program(lab, told, "push", "-q")
-    out, talk = push.communicate(timeout=600)
-    assert push.returncode == 0, talk
-    assert int(out.split()[-1]) * 1024 <= 150e6
 
 
 # Leases, and what they keep

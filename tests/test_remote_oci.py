@@ -30,7 +30,7 @@ from conda_assets.sources.registry import Registry as Tokens
 from conda_assets.store import open_stores
 from conda_assets.web.failures import told_s
 from distribution import PASSWORD, USER, Breaking, Distribution, TokenServer, needs_registry
-from elsewhere import PEAKS, forget_store, program
+from elsewhere import forget_store, program
 from engines import ARIA2CS, MIB
 from lab import Lab
 from server import Server, Virtual
@@ -238,22 +238,6 @@ def test_a_push_that_was_killed_sends_what_had_not_arrived(
     forget_store(monkeypatch, "other")
     server.close()
     assert [row.state for row in lab.sync("elsewhere").outcomes] == [State.FETCHED] * 6
-
-
-def test_writers_at_the_same_time_cannot_hurt_each_other(
-    remote: str, store: RemoteStore, registry: Distribution, server: Server, tmp_path: Path
-) -> None:
-    bodies = {f"f{number}": Virtual(5000 + number, seed=next(NUMBERS)) for number in range(12)}
-    bodies["large"] = Virtual(20 * MIB, seed=next(NUMBERS))
-    lab = fetched(Lab(tmp_path), server, **bodies)
-    writers = [program(lab, "", "push", "--json") for _ in range(3)]
-    for writer in writers:
-        out, talk = writer.communicate(timeout=120)
-        assert writer.returncode == 0, out + talk
-        assert {row["state"] for row in json.loads(out)["assets"]} <= {"pushed", "present"}
-    assert {row.sha256 for row in store.files()[0]} == {body.sha256 for body in bodies.values()}
-    registry.collect()
-    assert all(registry.has(body.sha256) for body in bodies.values())
 
 
 # Who may
@@ -473,30 +457,6 @@ def test_a_registry_that_deletes_nothing_is_told_with_the_way_out(
             with pytest.raises(RemoteFailed, match="does not let anything be deleted") as caught:
                 sweep(survey(store, DAY_S))
         assert "REGISTRY_STORAGE_DELETE_ENABLED=true" in caught.value.hints[0].text
-
-
-def test_a_large_file_is_pushed_and_read_in_little_memory(
-    remote: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Resident memory of our process and of aria2c, each at its highest: 150 MB. CONDA_ASSETS_LARGE_MIB=1024 for a gigabyte."""
-    resource = pytest.importorskip("resource")
-    assert resource
-    size_bytes = int(os.environ.get("CONDA_ASSETS_LARGE_MIB", "200")) * MIB
-    large = Virtual(size_bytes, seed=next(NUMBERS))
-    large.write(tmp_path / "large.bin")
-    lab = Lab(tmp_path)
-    lab.write([{"name": "l", "url": (tmp_path / "large.bin").as_uri(), "sha256": large.sha256}])
-    assert lab.call("fetch", "-q").status == 0
-    push = program(lab, PEAKS, "push", "-q")
-    out, talk = push.communicate(timeout=300)
-    assert push.returncode == 0, talk
-    assert max(map(int, out.splitlines()[-1].split())) * 1024 <= 150e6, out
-    (tmp_path / "large.bin").unlink()
-    forget_store(monkeypatch, "other")
-    read = program(lab, PEAKS, "fetch", "-q")
-    out, talk = read.communicate(timeout=300)
-    assert read.returncode == 0, talk
-    assert max(map(int, out.splitlines()[-1].split())) * 1024 <= 150e6, out
 
 
 # Others that read

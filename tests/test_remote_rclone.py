@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 import signal
 import time
@@ -18,7 +17,7 @@ from botocore.config import Config
 
 from conda_assets.events import Noted
 from conda_assets.model import State
-from elsewhere import COUNTED, KILLED, PEAKS, forget_store, program
+from elsewhere import COUNTED, KILLED, forget_store, program
 from engines import MIB
 from lab import Lab
 from rclone import KEY_ID, SECRET, Rclone, needs_rclone
@@ -68,27 +67,6 @@ def pushed(said: Any) -> dict[str, str]:
     return {row["name"]: row["state"] for row in said.json["assets"]}
 
 
-def test_a_large_file_is_pushed_and_read_in_little_memory(bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resident memory of our process and of aria2c, each at its highest: 150 MB. CONDA_ASSETS_LARGE_MIB=1024 for a gigabyte."""
-    pytest.importorskip("resource")
-    large = Virtual(LARGE_BYTES, seed=9)
-    large.write(tmp_path / "large.bin")
-    lab = Lab(tmp_path)
-    lab.write([{"name": "l", "url": (tmp_path / "large.bin").as_uri(), "sha256": large.sha256}])
-    assert lab.call("fetch", "-q").status == 0
-    (tmp_path / "large.bin").unlink()
-    for verb in ("push", "fetch"):
-        began = time.monotonic()
-        done = program(lab, PEAKS, verb, "-q")
-        out, talk = done.communicate(timeout=600)
-        assert done.returncode == 0, talk
-        peaks = [int(figure) * 1024 for figure in out.splitlines()[-1].split()]
-        print(f"{verb} of {large.size >> 20} MiB: {time.monotonic() - began:.1f} s, peaks {[peak / 1e6 for peak in peaks]} MB")
-        assert max(peaks) <= 150e6
-        forget_store(monkeypatch, "other")
-    assert object_of(bucket, large.sha256).stat().st_size == large.size
-
-
 def test_a_push_that_was_killed_goes_on_and_another_machine_reads(
     bucket: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,20 +86,6 @@ def test_a_push_that_was_killed_goes_on_and_another_machine_reads(
     forget_store(monkeypatch, "other")
     (row,) = lab.sync("elsewhere").outcomes
     assert (row.state, row.sha256) == (State.FETCHED, large.sha256), row.because
-
-
-def test_writers_at_the_same_time_cannot_hurt_each_other(bucket: Path, server: Server, tmp_path: Path) -> None:
-    bodies = {f"f{number}": Virtual(5000 + number, seed=number) for number in range(12)} | {"l": Virtual(40 * MIB, seed=7)}
-    lab = Lab(tmp_path)
-    lab.write([{"name": name, "url": server.add(f"/{name}", body), "sha256": body.sha256} for name, body in bodies.items()])
-    assert lab.call("fetch", "-q").status == 0
-    writers = [program(lab, "", "push", "--json") for _ in range(3)]
-    for writer in writers:
-        out, talk = writer.communicate(timeout=120)
-        assert writer.returncode == 0, out + talk
-        assert {row["state"] for row in json.loads(out)["assets"]} <= {"pushed", "present"}
-    for body in bodies.values():
-        assert hashlib.sha256(object_of(bucket, body.sha256).read_bytes()).hexdigest() == body.sha256
 
 
 @pytest.mark.parametrize(
