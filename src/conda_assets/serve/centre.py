@@ -85,6 +85,8 @@ class Centre:
         if self._gate is not None:
             self._gate.start()
         self.queue.start()
+        if self._settings.remotes:
+            _LOG.warning("stores elsewhere are not asked by the centre, only folders are")
         return token
 
     def close(self) -> None:
