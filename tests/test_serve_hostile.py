@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -124,6 +126,40 @@ _POSTS = {
 def test_no_url_into_the_network_comes_through_rest(lab, door):
     taken = [url for url in URLS if lab.ask("POST", "/api/v1/jobs", {"text": _POSTS[door](url)}).status != 400]
     assert (taken, lab.api("GET", "/jobs")["jobs"]) == ([], [])
+
+
+def test_what_no_parser_expects_is_refused_and_stumbles_nowhere(lab):
+    long = "https://example.org/" + "a" * 10_000
+    rank = '<metalink><file><url priority="{}">http://127.0.0.1/a</url></file></metalink>'
+    texts = [
+        long,
+        _environment(long),
+        _metalink(long),
+        _lock(long),
+        rank.format("9" * 5000),
+        rank.format("²"),
+        "assets: " + "[" * 5000,
+    ]
+    texts += [_environment(_GOOD, size=size) for size in (-1, 1 << 63, 10**30, "9" * 5000)]
+    texts += [
+        f"version: 1\nassets: {'[' * 5000}",
+        "assets:\n- &a [*a]\n",
+        "<metalink>" + "<a>" * 20_000,
+        "assets: !!python/name:os.system",
+    ]
+    taken = [text[:60] for text in texts if lab.ask("POST", "/api/v1/jobs", {"text": text}).status != 400]
+    assert (taken, lab.api("GET", "/jobs")["jobs"]) == ([], [])
+    for depth in (10, 500, *range(960, 1000), 10_000):
+        deep = "[" * depth + "]" * depth
+        for body in (f'{{"id": {deep}, "method": "system.listMethods"}}', deep, f'{{"id": 1, "method": "x", "params": {deep}}}'):
+            request = urllib.request.Request(f"{lab.url}/jsonrpc", data=body.encode(), method="POST")
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    status = answer.status
+            except urllib.error.HTTPError as error:
+                with error:
+                    status = error.code
+            assert status in (200, 400), (depth, body[:40])
 
 
 def test_no_url_into_the_network_is_pulled_through(lab):

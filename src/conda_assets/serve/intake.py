@@ -27,6 +27,8 @@ SCHEMES = frozenset({"http", "https", "hf", "doi", "github", "oci", "gs", "s3"})
 _ANYWHERE = frozenset({"magnet", "ftp", "sftp"})
 _BUCKETS = frozenset({"s3", "gs"})
 _MOST = 5000
+# Everybody who looks is shown it.
+_URL_CHARACTERS = 8000
 # Of a list of faults, so much is answered.
 _SAID = 8000
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -138,6 +140,8 @@ def _fault(asset: Asset, *, private: bool) -> str:
     if asset.headers:
         return "has `headers`: the centre keeps nobody's credentials; fetch it with `conda assets sync`"
     for url in asset.urls:
+        if len(url) > _URL_CHARACTERS:
+            return f"its URL is longer than {_URL_CHARACTERS} characters"
         if "${" in url or "***" in url:
             return "its URL holds a secret, which is not in this file; fetch it with `conda assets sync`"
         try:
@@ -238,8 +242,9 @@ def _tag(element: ElementTree.Element) -> str:
 def _rank(element: ElementTree.Element) -> int:
     """The lower the better; version 3 has `preference`, the higher the better."""
     for key, sign in (("priority", 1), ("preference", -1)):
-        if (element.get(key) or "").isdigit():
-            return sign * int(str(element.get(key)))
+        said = element.get(key) or ""
+        if said.isascii() and said.isdigit() and len(said) < 10:
+            return sign * int(said)
     return 999_999
 
 

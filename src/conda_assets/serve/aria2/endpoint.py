@@ -56,14 +56,14 @@ class Rpc:
 
     def _one(self, asked: object) -> dict[str, Any]:
         if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
-            return _error(asked.get("id") if isinstance(asked, dict) else None, _INVALID, "Invalid Request.")
+            return _error(_id(asked), _INVALID, "Invalid Request.")
         said = asked.get("params", [])
         if not isinstance(said, list):
-            return _error(asked.get("id"), _INVALID, "Invalid Request.")
+            return _error(_id(asked), _INVALID, "Invalid Request.")
         try:
-            return {"id": asked.get("id"), "jsonrpc": "2.0", "result": self._call(asked["method"], said)}
+            return {"id": _id(asked), "jsonrpc": "2.0", "result": self._call(asked["method"], said)}
         except AssetsError as error:
-            return _error(asked.get("id"), _FAILED, _message(error))
+            return _error(_id(asked), _FAILED, _message(error))
 
     def _call(self, method: str, said: list[Any]) -> object:
         if method == "system.multicall":
@@ -167,6 +167,12 @@ def _passed(before: JobState, now: JobState) -> list[JobState]:
         return []
     begun = now in (JobState.DONE, JobState.FAILED) and before not in (JobState.ACTIVE, *ENDED)
     return [JobState.ACTIVE, now] if begun else [now]
+
+
+def _id(asked: object) -> object:
+    """What the caller knows the answer by: a text or a number. Anything else may be as deep as nothing can be written."""
+    said = asked.get("id") if isinstance(asked, dict) else None
+    return said if isinstance(said, (str, int, float)) else None
 
 
 def _message(error: AssetsError) -> str:
