@@ -376,3 +376,87 @@ def test_people_are_changed_and_removed(page, lab):
     page.get_by_role("button", name="Really remove?").click()
     page.wait_for_selector("td strong:has-text('ann')", state="detached")
     assert [each["name"] for each in client.api("GET", "/users")["users"]] == ["admin"]
+
+
+_DIGEST = "248d" * 16
+_TAKEN = {
+    "a-lock": ("bert.assets.lock", "version: 1\nassets:\n- name: w\n  url: URL\n  sha256: " + _DIGEST + "\n  size: 3\n"),
+    "a-metalink": (
+        "w.meta4",
+        '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="w"><url>URL</url></file></metalink>',
+    ),
+    "a-list": ("links.txt", "# two of them\nURL\nURL?b\n"),
+}
+
+
+@pytest.mark.parametrize("way", ["paste", "drop", "pick"])
+@pytest.mark.parametrize("kind", _TAKEN)
+def test_what_names_files_is_taken_in_every_way(page, lab, kind, way):
+    centre, client, origin = lab
+    centre.queue.files = 0
+    name, text = _TAKEN[kind]
+    text = text.replace("URL", origin.add("/w.bin", b"w"))
+    if way == "paste":
+        add(page, text)
+    elif way == "drop":
+        drop(page, name, text)
+    else:
+        page.set_input_files("input[type=file]", {"name": name, "mimeType": "text/plain", "buffer": text.encode()})
+    page.wait_for_selector(".toast:has-text('added')")
+    assert len(client.api("GET", "/jobs")["jobs"]) == (2 if kind == "a-list" else 1)
+    assert page.locator(".faults p").count() == 0
+
+
+def test_a_torrent_is_picked_or_refused_with_the_reason(page, lab, tmp_path):
+    _, client, _ = lab
+    content = b"d4:infod6:lengthi1000e4:name5:w.bin12:piece lengthi16384e6:pieces20:" + b"x" * 20 + b"ee"
+    page.set_input_files("input[type=file]", {"name": "w.torrent", "mimeType": "application/x-bittorrent", "buffer": content})
+    page.wait_for_selector(".toast:has-text('added')")
+    (job,) = client.api("GET", "/jobs")["jobs"]
+    assert job["name"] == "w.bin"
+    page.set_input_files("input[type=file]", {"name": "x.torrent", "mimeType": "application/x-bittorrent", "buffer": b"none"})
+    page.wait_for_selector(".faults:has-text('the torrent cannot be used')")
+
+
+def test_news_takes_no_focus_and_no_typing_away(page, lab):
+    """What somebody types, or has opened, stays while files come and go around it."""
+    _, client, origin = lab
+    (job,) = client.add(origin.add("/slow.bin", Virtual(30 * MB, seed=11), Faults(rate=50_000)))
+    wait_for(page, "slow.bin", "active")
+    row(page, "slow.bin").get_by_label("Details").click()
+    pick = row(page, "slow.bin").locator("select")
+    pick.focus()
+    for number in range(3):
+        (other,) = client.add(origin.add(f"/{number}.bin", str(number).encode()))
+        client.done(other["id"])
+        wait_for(page, f"{number}.bin", "done")
+    assert page.evaluate("document.activeElement.tagName") == "SELECT"
+    page.focus("#add-text")
+    page.keyboard.type("half of a li", delay=100)
+    client.api("POST", f"/jobs/{job['id']}/pause")
+    wait_for(page, "slow.bin", "paused")
+    page.keyboard.type("ne", delay=50)
+    assert page.input_value("#add-text") == "half of a line"
+    assert row(page, "slow.bin").locator(".detail").is_visible()
+
+
+def test_a_thousand_jobs_are_no_burden(page, lab):
+    """A tick with news of each draws within a frame or two."""
+    centre, client, origin = lab
+    centre.queue.files = 0
+    base = origin.add("/w.bin", b"w")
+    client.add("\n".join(f"{base}?{number}" for number in range(1000)))
+    page.wait_for_selector(".filter:has-text('1000')")
+    assert page.locator("li.job").count() == 100
+    took = page.evaluate(
+        """async () => {
+          const began = performance.now();
+          for (let turn = 0; turn < 10; turn += 1) {
+            const search = document.querySelector("input[type=search]");
+            search.value = turn % 2 ? "" : "w";
+            search.dispatchEvent(new Event("input"));
+          }
+          return (performance.now() - began) / 10;
+        }"""
+    )
+    assert took < 100, f"{took} ms a drawing"

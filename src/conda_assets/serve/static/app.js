@@ -6,7 +6,6 @@ import { ask, listen, signIn, whoAmI } from "./api.js";
 import { fill, h, icon, iconButton, say, toast } from "./dom.js";
 import { Environments } from "./environments.js";
 import { History } from "./history.js";
-import { cause } from "./job.js";
 import { Pace } from "./pace.js";
 import { SpeedPlot } from "./plot.js";
 import { Queue } from "./queue.js";
@@ -162,7 +161,10 @@ async function start() {
     const done = jobs.filter((job) => job.state === "done");
     if (done.length > 2) toast(t("justFinishedMany", done.length));
     else for (const job of done) toast(t("justFinished", job.name));
-    for (const job of jobs.filter((each) => each.state === "failed")) toast(`${t("justFailed", job.name)}\n${cause(job)}`, "bad");
+    // Why stands in its row: here it would cover half of a phone.
+    const failed = jobs.filter((job) => job.state === "failed");
+    if (failed.length > 2) toast(t("justFailedMany", failed.length), "bad");
+    else for (const job of failed) toast(t("justFailed", job.name), "bad");
   }
 
   function show() {

@@ -94,7 +94,7 @@ export function commands(text) {
 
 /** Lines that are read out, and go by themselves; old ones go earlier when there are many. */
 export function toast(text, kind = "") {
-  const line = h("div", { class: `toast ${kind}` }, commands(text));
+  const line = h("div", { class: `toast ${kind}`, onclick: () => line.remove() }, commands(text));
   const all = document.getElementById("toasts");
   all.append(line);
   while (all.children.length > 4) all.firstElementChild.remove();

@@ -176,6 +176,7 @@ export class JobRow {
     const failure = what ? h("div", { class: "failure" }, h("p", {}, commands(what)), next.map((hint) => h("p", {}, h("strong", {}, t("next")), " ", commands(hint)))) : null;
     const url = job.url_is_whole ? "" : `\n    ${t("hiddenQuery")}`;
     const yaml = `assets:\n  - name: ${job.name}\n    url: ${job.url}${url}${job.sha256 ? `\n    sha256: ${job.sha256}` : ""}\n`;
+    const focused = [...this.detail.querySelectorAll("select, button, pre")].indexOf(document.activeElement);
     fill(
       this.detail,
       failure,
@@ -187,6 +188,7 @@ export class JobRow {
       h("h4", {}, t("command")),
       copyable(`conda assets sync${job.environments.length === 1 ? ` -n ${job.environments[0]}` : ""} -f environment.yml`, t("copy"), t("copied")),
     );
+    if (focused >= 0) this.detail.querySelectorAll("select, button, pre")[focused]?.focus();
   }
 
   steering(job) {
