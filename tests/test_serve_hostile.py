@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 from centre import Client, running
 from conda_assets.serve.addresses import is_public
 from conda_assets.serve.gate import Gate
+from server import Server
 from swarm import make_torrent
 from test_serve_door import _OTHER, _PRIVATE
 
@@ -322,3 +323,45 @@ def test_names_that_lead_inside_are_asked_for_at_the_gate_and_nowhere_else(tmp_p
         client.hang_up()
     assert any("inside.example" in name for name in names), said.body
     assert set(permitted) == {"10.0.0.7"}
+
+
+def test_no_redirect_leads_inside_however_its_target_is_written(tmp_path):
+    """127.0.0.1 stands for the internet here, everything else is inside."""
+    targets = [
+        "http://10.0.0.7/x",
+        "http://167772167/x",
+        "http://012.0.0.7/x",
+        "http://0xa.7/x",
+        "http://[::ffff:10.0.0.7]/x",
+        "http://[::1]/x",
+        "http://[::127.0.0.1]/x",
+        "http://127.0.0.2/x",
+        "http://169.254.169.254/latest",
+        "https://10.0.0.7/x",
+        "http://inside.example/x",
+        "file:///etc/hostname",
+        "ftp://10.0.0.7/x",
+        "gopher://10.0.0.7/x",
+        "//10.0.0.7/x",
+    ]
+
+    async def resolve(host: str, port: int) -> list[str]:
+        if host.endswith(".example"):
+            return ["10.0.0.7" if host.startswith("inside") else "127.0.0.1"]
+        return [str(found[4][0]) for found in await asyncio.get_running_loop().getaddrinfo(host, port)]
+
+    with (
+        Server() as origin,
+        running(tmp_path, private=False, gate=Gate(lambda address: address == "127.0.0.1", resolve)) as (centre, client),
+    ):
+        centre.queue.files = len(targets)
+        ids = {}
+        for number, target in enumerate(targets):
+            port = urlsplit(origin.redirect(f"/{number}.bin", target)).port
+            (job,) = client.add(f"http://public.example:{port}/{number}.bin")
+            ids[target] = job["id"]
+        ended = {target: client.done(job) for target, job in ids.items()}
+    assert {target: job["done_bytes"] for target, job in ended.items()} == dict.fromkeys(targets, 0)
+    odd = {target for target in targets if urlsplit(target).scheme not in ("", "http", "https")}
+    expected = {target: "redirect" if target in odd else "access_denied" for target in targets}
+    assert {target: job["error"]["code"] for target, job in ended.items()} == expected
