@@ -180,12 +180,15 @@ def test_it_removes_clears_and_tries_again(lab, open_front):
 
 
 def test_settings_that_are_the_centres_are_refused_in_words(lab, open_front):
-    _, client, _ = lab
+    centre, client, _ = lab
     front = open_front()
     front.see("settings/aria2/basic")
-    front.is_refused("max-concurrent-downloads", "99", "only `max-overall-download-limit` can be changed here")
+    front.set("max-concurrent-downloads", "3")
+    until(lambda: {"files": centre.queue.files}, lambda seen: seen["files"] == 3)
+    refused = "only `max-overall-download-limit` and `max-concurrent-downloads` can be changed here"
+    front.is_refused("log", "/tmp/x", refused)
     front.see("settings/aria2/http-ftp-sftp")
-    front.is_refused("all-proxy", "http://10.0.0.1", "only `max-overall-download-limit` can be changed here")
+    front.is_refused("all-proxy", "http://10.0.0.1", refused)
     front.page.click("text=Shortcut")
     front.page.click("a:has-text('Global Rate Limit')")
     front.set("max-overall-download-limit", "1048576")
