@@ -231,7 +231,11 @@ def test_signing_in_is_for_everybody(browser, lab):
     page.goto(client.url)
     page.wait_for_selector("#token")
     assert page.evaluate("document.documentElement.lang") == "zh"
-    assert axe(page) == []
+    for theme in ("dark", "light"):
+        page.evaluate(f"localStorage.theme = '{theme}'")
+        page.reload()
+        page.wait_for_selector("#token")
+        assert axe(page) == []
     page.fill("#token", "cat_wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector(".faults:has-text('此处不认识这个令牌')")
