@@ -214,6 +214,19 @@ def some(content: bytes, other: Talk, each: int = 3) -> Talk:
     return talk
 
 
+def parts_of(content: bytes, *lines: str) -> Talk:
+    """Answers to a range, and to a question for all of it, with just those lines of headers beside the length and the range."""
+
+    def talk(connection: socket.socket, request: Request) -> bool:
+        first, last = span(request, len(content)) or (0, len(content) - 1)
+        status = "206 Partial Content" if request.range else "200 OK"
+        named = [f"Content-Range: bytes {first}-{last}/{len(content)}"] if request.range else []
+        connection.sendall(head(status, *lines, *named, f"Content-Length: {last - first + 1}") + content[first : last + 1])
+        return True
+
+    return talk
+
+
 def leading(content: bytes, to: str) -> Talk:
     """An honest first byte, and a redirect of everything else."""
     return only_probed(content, head("302 Found", f"Location: {to}", "Content-Length: 0"))

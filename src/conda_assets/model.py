@@ -243,6 +243,7 @@ class Locked:
     `fresh`: asked before each connection where URLs expire or want credentials; then `final_url` is only shown, never fetched.
     `alone`: no mirror beside it while this one serves. `swarm`: whom it comes from where that is no server.
     `most_requests`: how many the publisher likes to be asked for one file, None where that does not matter.
+    `page`: it is served as a web page, or is not; None where nobody has looked.
     """
 
     asset: Asset
@@ -262,6 +263,7 @@ class Locked:
     most_requests: int | None = None
     alone: bool = False
     swarm: Swarm | None = field(default=None, repr=False)
+    page: bool | None = None
 
     @property
     def promise(self) -> Digest | None:

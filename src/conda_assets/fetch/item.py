@@ -150,6 +150,7 @@ class Item:
             # One poisoned mirror then spoils its own pieces only.
             piece_bytes=self.asset.pieces.size_bytes if self.asset.pieces and len(urls) > 1 else 0,
             checked=self.wanted is not None,
+            page=locked.page,
             most_requests=locked.most_requests,
             swarm=locked.swarm,
         )

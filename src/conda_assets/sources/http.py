@@ -22,7 +22,7 @@ from conda_assets.settings import Network
 from conda_assets.sources.asking import ask, body_of, links_of, strong_etag, web_of
 from conda_assets.sources.checksums import beside, of_headers, strongest
 from conda_assets.web.credentials import credentials_for
-from conda_assets.web.failures import is_recoded, of_status, retry_after_s
+from conda_assets.web.failures import is_page, is_recoded, of_status, retry_after_s
 from conda_assets.web.plain import plain_of
 from conda_assets.web.reach import origin_of
 
@@ -38,7 +38,6 @@ _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
 _ONE_BYTE = {"Range": "bytes=0-0"}
 # A header of the user's that would make another question of ours.
 _OURS = frozenset({"range", "if-range", "if-match", "if-none-match", "accept-encoding", "host", "connection", "content-length"})
-_PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _PAGES = (".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
 # What a spec on the web may have at most, compressed or not.
 _TEXT_BYTES = 64 << 20
@@ -97,6 +96,7 @@ def probe(asset: Asset, url: str, network: Network) -> Locked:
         # Mirrors are not believed, they are held against the digest.
         also_at=_duplicates(answer) if digest or asset.digest else (),
         fresh=(lambda: known) if known else None,
+        page=is_page(headers.get("Content-Type")),
     )
 
 
@@ -195,8 +195,7 @@ def _check_content(asset: Asset, answer: _Told, said: _Said) -> None:
         expected = f", expected {asset.size_bytes} bytes" if asset.size_bytes else ""
         fix = f"if it is to be empty, give `{asset.name}` a `size: 0`" if asset.digest is None else ""
         raise NotTheFile(asset.name, f"{shown} sends an empty file{expected}", fix)
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _PAGE_TYPES and not _may_be_a_page(asset, answer, said):
+    if is_page(answer.headers.get("Content-Type")) and not _may_be_a_page(asset, answer, said):
         wanted = last_part(asset.url) or asset.name
         raise NotTheFile(asset.name, f"{shown} answers with an HTML page instead of {wanted}: a login wall or a quota page")
 

@@ -31,6 +31,7 @@ class Job:
     `piece_bytes`: several `urls` do not mix within such a piece, as far as the transport can see to it; 0 where that is all one.
     `most_requests`: how many the server likes to get for the whole file, None where that does not matter.
     `swarm`: whom to ask in place of `urls`, which are then only shown; or beside them, where it has a tracker of ours.
+    `page`: the file is served as a web page, or is not; None if unknown.
     `checked`: the caller compares the result with a digest, so bytes may be kept on circumstantial evidence after a kill.
     """
 
@@ -46,6 +47,7 @@ class Job:
     piece_bytes: int = 0
     most_requests: int | None = None
     checked: bool = False
+    page: bool | None = None
     swarm: Swarm | None = None
 
     @property

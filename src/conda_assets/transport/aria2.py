@@ -24,8 +24,10 @@ from conda_assets.errors import (
     NoSource,
     UpstreamChanged,
 )
+from conda_assets.model import shown_url
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding, bittorrent, orders
+from conda_assets.transport.answers import Answers, trouble_with
 from conda_assets.transport.daemon import Daemon
 from conda_assets.transport.door import Door
 from conda_assets.transport.failures import of_complaints, of_disk, shown_source
@@ -79,6 +81,7 @@ class Aria2:
         self._plain: set[tuple[str, str, int]] = set()
         self._heard_at = time.monotonic()
         self._door: Door | None = None
+        self._answers: Answers | None = None
 
     @property
     def name(self) -> str:
@@ -137,6 +140,7 @@ class Aria2:
             self._daemon.stop(idle=idle)
             self._daemon = None
         self._close_broker()
+        self._close_answers()
         if self._door is not None:
             self._door.close()
         (self._scratch / "authorities.pem").unlink(missing_ok=True)
@@ -235,6 +239,9 @@ class Aria2:
 
     def _add(self, ready: Sequence[tuple[Live, Call]]) -> list[Tiding]:
         daemon, tidings = self._running(), []
+        for live, _ in ready:
+            if live.blind:
+                self._listen_to_servers().follow(live.urls)
         mark = daemon.said_bytes()
         results = daemon.rpc.calls([call for _, call in ready], repeatable=False)
         for (live, _), result in zip(ready, results, strict=True):
@@ -259,7 +266,38 @@ class Aria2:
                 self._network.admit(self._broker.port)
         return {url: self._broker.route(job.id, ask) for url, ask in job.fresh.items()} if self._broker else {}
 
+    def _listen_to_servers(self) -> Answers:
+        """Have aria2 write down what it is answered, where only we can read it: there may be URLs and headers in it."""
+        if self._answers is None:
+            path = self._log or self._scratch / "aria2.answers"
+            if self._log is None:
+                path.unlink(missing_ok=True)
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                self._ask([Call("changeGlobalOption", ({"log": str(path), "log-level": "info"},))])
+            self._answers = Answers(path.open("rb"))
+            if self._log is None:
+                with suppress(OSError):  # not of an open file on every system
+                    path.unlink()
+        return self._answers
+
+    def _close_answers(self) -> None:
+        if self._answers is not None:
+            self._answers.close()
+            self._answers = None
+            (self._scratch / "aria2.answers").unlink(missing_ok=True)
+
+    def _doubt(self, live: Live) -> AssetsError | None:
+        """What speaks against the bytes of a file that has no digest: its parts may be those of several files."""
+        if self._answers is None or not live.blind:
+            return None
+        for url, asked in zip(live.job.urls, live.urls, strict=True):
+            if trouble := trouble_with(self._answers.of(asked), url, live.job.page):
+                return UpstreamChanged(live.job.id, f"{shown_url(url)} {trouble}")
+        return None
+
     def _drop(self, live: Live) -> None:
+        if self._answers is not None:
+            self._answers.forget(live.urls)
         for route in live.routes.values():
             if self._broker is not None:
                 self._broker.drop(route)
@@ -282,6 +320,9 @@ class Aria2:
                 # Before aria2c makes it: it may hold what others must not read.
                 os.close(os.open(self._log, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
             self._daemon = Daemon(self._binary, options, scratch=self._scratch, inherit_fds=self._inherit)
+            if self._log is not None:
+                # As long as it has a name.
+                self._listen_to_servers()
             self.log_begun()
             said = self._daemon.rpc.call("getVersion")
             if isinstance(said, dict):
@@ -319,6 +360,9 @@ class Aria2:
         return tidings + [self._watched(live, now) for live in list(self._live.values())]
 
     def _watched(self, live: Live, now: float) -> Tiding:
+        if (doubt := self._doubt(live)) is not None:
+            self._halt(live)
+            return live.tiding(error=doubt)
         if live.row is None or now - live.moved_at <= self._stall_s:
             return live.tiding()
         self._halt(live)
@@ -328,11 +372,12 @@ class Aria2:
         )
 
     def _ended(self, live: Live, row: Row) -> Tiding:
+        doubt = self._doubt(live)
         self._drop(live)
         if row.status == "complete":
             if live.job.swarm and (tiding := self._swarm_ended(live)) is not None:
                 return tiding
-            error = _unfinished(live)
+            error = _unfinished(live) or doubt
             if error is None:
                 live.keep(complete=True)
                 return live.tiding(done=True)
@@ -382,6 +427,7 @@ class Aria2:
             self._daemon.stop()
             self._daemon = None
         self._close_broker()
+        self._close_answers()
         return error
 
 

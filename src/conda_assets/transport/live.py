@@ -107,6 +107,11 @@ class Live:
         """What aria2 asks."""
         return tuple(self.routes[url].url if url in self.routes else without_user(url) for url in self.job.urls)
 
+    @property
+    def blind(self) -> bool:
+        """No digest will tell whether the bytes are right."""
+        return not self.job.checked and self.job.swarm is None
+
     def hear(self, row: Row) -> None:
         """Take in what aria2 says; remembers when the last byte came, and keeps the journal."""
         now = time.monotonic()

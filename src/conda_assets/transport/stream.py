@@ -18,7 +18,7 @@ from conda_assets.transport.failures import of_disk
 from conda_assets.transport.lead import Lead
 from conda_assets.transport.live import pin_of
 from conda_assets.transport.partial import Journal, Partial
-from conda_assets.web.failures import is_recoded, of_status, retry_after_s
+from conda_assets.web.failures import is_page, is_recoded, of_status, retry_after_s
 
 if TYPE_CHECKING:
     from conda_assets.web.exchange import Exchange, Web
@@ -214,6 +214,8 @@ class Stream:
             raise of_status(job.id, answer.status, shown, retry_after_s(headers.get("Retry-After")))
         if is_recoded(answer.url, headers.get("Content-Encoding")):
             raise NotTheFile(job.id, f"{shown} sends the file compressed ({headers.get('Content-Encoding')})")
+        if not job.checked and job.page is False and is_page(headers.get("Content-Type")):
+            raise UpstreamChanged(job.id, f"{shown} sends a page in place of the file")
         if len(job.urls) == 1 and _differs(job, headers):
             raise UpstreamChanged(job.id, f"{shown} has another version of the file now")
         total: int | None = None

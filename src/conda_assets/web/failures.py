@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from conda_assets.errors import AccessDenied, AssetFailed, NetworkFailed, NotThere, TlsFailed, UpstreamChanged
 
-__all__ = ["is_recoded", "of_status", "of_tls", "retry_after_s", "told_s"]
+__all__ = ["is_page", "is_recoded", "of_status", "of_tls", "retry_after_s", "told_s"]
 
 _LATER = frozenset({408, 423, 425, 429, 430, 498, 499})
 _BUSY = frozenset({429, 430, 503, 509, 529})
@@ -96,6 +96,11 @@ def _phrase(status: int) -> str:
         return f" ({HTTPStatus(status).phrase})"
     except ValueError:
         return ""
+
+
+def is_page(kind: str | None) -> bool:
+    """A Content-Type of what is for people to look at."""
+    return (kind or "").partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 
 def is_recoded(url: str, encoding: str | None) -> bool:
