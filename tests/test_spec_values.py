@@ -154,6 +154,28 @@ def test_a_url_that_is_taken_has_a_known_scheme_and_nothing_that_could_split_a_r
 
 
 @pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("https://bücher.example/ü?x=ü", "https://xn--bcher-kva.example/ü?x=ü"),
+        ("https://Me:pw@BÜCHER.example:8443/a", "https://Me:pw@xn--bcher-kva.example:8443/a"),
+        ("ftp://例え.テスト/a", "ftp://xn--r8jz45g.xn--zckzah/a"),
+        ("http://straße.de/a", "http://xn--strae-oqa.de/a"),
+        ("http://１２７.0.0.1/a", "http://127.0.0.1/a"),
+        ("https://example.org/ü", "https://example.org/ü"),
+        ("s3://eimer/ü", "s3://eimer/ü"),
+    ],
+)
+def test_a_server_of_any_script_is_called_as_dns_does(text: str, asked: str) -> None:
+    assert read_url(text, {}).text == asked
+
+
+@pytest.mark.parametrize("host", ["ü..example", "ü" * 64, "\u2028ü", "-ü-.example", "[::ü]"])
+def test_a_host_that_no_dns_can_have_is_refused(host: str) -> None:
+    _, wrong = attempt(lambda text: read_url(text, {}).text, f"https://{host}/a")
+    assert wrong is not None
+
+
+@pytest.mark.parametrize(
     ("text", "expanded"),
     [
         ("plain", "plain"),

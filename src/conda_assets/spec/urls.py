@@ -128,7 +128,7 @@ def expand(text: str, environ: Mapping[str, str]) -> Expanded:
 
 
 def read_url(raw: str, environ: Mapping[str, str]) -> Expanded:
-    """The URL, expanded, its scheme in lower case.
+    """The URL, expanded, its scheme in lower case, its host in ASCII.
 
     Raises:
         Wrong: see the message; it never shows more than scheme and host.
@@ -153,7 +153,28 @@ def read_url(raw: str, environ: Mapping[str, str]) -> Expanded:
     if scheme not in SCHEMES:
         raise _unknown_scheme(scheme, came, bool(names))
     _check_rest(scheme, rest, came)
-    return Expanded(f"{scheme}:{rest}", names)
+    return Expanded(f"{scheme}:{rest if rest.isascii() else _with_ascii_host(scheme, rest, came)}", names)
+
+
+def _with_ascii_host(scheme: str, rest: str, came: str) -> str:
+    """The name of the server as DNS and aria2 want it: `bücher.example` is `xn--bcher-kva.example`.
+
+    Source: RFC 5891 and UTS 46, as browsers do it.
+    """
+    if scheme not in ("http", "https", "ftp", "sftp"):
+        return rest
+    netloc = urlsplit(f"{scheme}:{rest}").netloc
+    user, at, place = netloc.rpartition("@")
+    host, colon, port = place.partition(":")
+    if host.isascii():
+        return rest
+    import idna  # 10 ms, for few
+
+    try:
+        name = idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise Wrong(f"a host that cannot be a name in the DNS{came}", f"for example `{SCHEMES[scheme]}`") from error
+    return rest.replace(netloc, f"{user}{at}{name}{colon}{port}", 1)
 
 
 def _bad_sign(sign: str, came: str, names: tuple[str, ...]) -> Wrong:
