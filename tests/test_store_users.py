@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,32 @@ def shared(open_folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     os.chown(folder, 0, GROUP)
     folder.chmod(request.param)
     return folder
+
+
+FIRST = """
+import sys, time
+from pathlib import Path
+from conda_assets.store.ground import break_ground
+from conda_assets.store.tree import Tree
+for number, folder in enumerate(sys.argv[2:]):
+    while time.time() < float(sys.argv[1]) + number / 50:
+        pass
+    break_ground(Tree(Path(folder)))
+print("done")
+"""
+
+
+def test_members_who_come_to_an_empty_folder_at_the_same_moment_all_get_in(shared: Path) -> None:
+    folders = [shared / str(number) for number in range(60)]
+    for folder in folders:
+        folder.mkdir()
+        os.chown(folder, 0, GROUP)
+        folder.chmod(stat.S_IMODE(shared.stat().st_mode))
+    start = time.time() + 1.5
+    both = [start_as(user, FIRST, start, *folders, before="import conda_assets.store.ground") for user in (ANNA, BEN)]
+    for process in both:
+        with process:
+            assert process.communicate(timeout=60) == ("done\n", "")
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002], ids=["022", "077", "002"])

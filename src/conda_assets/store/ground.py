@@ -123,13 +123,23 @@ def break_ground(tree: Tree) -> Ground:
         try:
             if not any(tree.folder.iterdir()):
                 _try_replacing(tree.folder)
-                ground.write(tree.folder / "CACHEDIR.TAG", _TAG)
+                _write_tag(ground)
             ground.write(tree.marker, json.dumps({"store": "conda-assets", "version": LAYOUT_VERSION}) + "\n", durable=True)
         except PermissionError:
             # In a folder with the sticky bit: another user has just written them, and they are that user's.
             if not tree.check_version():
                 raise
     return ground
+
+
+def _write_tag(ground: Ground) -> None:
+    tag = ground.tree.folder / "CACHEDIR.TAG"
+    try:
+        ground.write(tag, _TAG)
+    except PermissionError:
+        # As the marker, which that user need not have written yet.
+        if not tag.exists():
+            raise
 
 
 def _try_replacing(folder: Path) -> None:
