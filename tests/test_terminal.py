@@ -416,9 +416,11 @@ def test_a_narrower_terminal_folds_no_line_of_the_next_frame() -> None:
 
 #: Two files that never end, and a third whose time to wait is half the terminal's width as the program knows it.
 SLOW_RUN = """
-import os, sys, time
+import os, signal, sys, time
 from conda_assets.events import Progressed, Retrying, Started
 from conda_assets.terminal import drawing
+# Whoever runs the tests in the background ignores it, and so would we.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with drawing("tty", sys.stderr, environ={"TERM": "xterm"}) as watch:
     for name in ("gpt2-weights", "train.csv"):
         watch(Started(name, 900_000_000, 0, "https://x.org/"))
