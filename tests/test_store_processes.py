@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ import pytest
 
 import storeworker
 from conda_assets.digest import Digest, digest_file
+from conda_assets.locking import try_lock
 from conda_assets.store import Claim, Store, open_stores
+from conda_assets.store.run import _lock_own
 from server import Server, Virtual
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no signals and descriptors to inherit here")
@@ -102,6 +105,19 @@ def test_the_file_of_a_killed_run_is_cleared_away(tmp_path: Path) -> None:
     with open_stores([tmp_path / "store"]) as store:
         until_claimed(store, "other")[0].release()
     assert list((tmp_path / "store" / "runs").iterdir()) == []
+
+
+def test_who_looks_at_a_run_that_begins_does_not_keep_it_from_its_lock(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    own, other = os.open(path, os.O_RDWR | os.O_CREAT, 0o600), os.open(path, os.O_RDONLY)
+    assert try_lock(other, shared=True)
+    looking = threading.Timer(0.2, os.close, (other,))
+    looking.start()
+    try:
+        assert _lock_own(own)
+    finally:
+        looking.join()
+        os.close(own)
 
 
 def test_while_a_child_of_a_killed_holder_writes_nobody_else_does(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,8 @@ _QUIET_FAR_S = 600.0
 # Files of runs on other machines are cleared away after a week.
 _FORGET_S = 7 * 86400.0
 _RECORD_BYTES = 1024
+# Who probes a run has its lock for microseconds.
+_PROBED_S = 1.0
 # At most so many old files are looked at when a run begins.
 _CLEAR_AT_ONCE = 200
 # How the lines of files that are being brought begin.
@@ -166,7 +169,7 @@ def begin_run(ground: Ground) -> Run:
     locks_work = False
     try:
         with suppress(OSError):  # no locks on this file system
-            locks_work = try_lock(descriptor) and not _may_lock_again(path)
+            locks_work = _lock_own(descriptor) and not _may_lock_again(path)
         path.chmod(0o644)
         os.write(descriptor, f"{json.dumps(asdict(who))}\n".encode())
         os.fsync(descriptor)  # over NFS the others see it only then
@@ -232,6 +235,19 @@ def brought_lines(path: Path) -> set[str]:
 def is_run_name(name: str) -> bool:
     """32 hex digits."""
     return len(name) == 32 and not set(name) - set("0123456789abcdef")
+
+
+def _lock_own(descriptor: int) -> bool:
+    """Lock the file of a run that begins, once whoever probes it just now has done with it.
+
+    Without its lock the run would pass for one that has ended.
+    """
+    until = time.monotonic() + _PROBED_S
+    while not try_lock(descriptor):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _may_lock_again(path: Path) -> bool:
