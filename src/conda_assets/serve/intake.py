@@ -167,11 +167,12 @@ def _fault(asset: Asset, *, private: bool) -> str:
 
 
 def _is_inside(url: str) -> bool:
+    url = url if "://" in url else f"//{url}"
     try:
-        host = plain_host(urlsplit(url if "://" in url else f"//{url}").hostname or "").rstrip(".")
+        host = plain_host(urlsplit(url).hostname or "").rstrip(".")
     except ValueError:
         return True
-    address = literal_address(url if "://" in url else f"//{url}")
+    address = literal_address(url)
     return host.endswith(("localhost", ".local", ".internal")) or (address is not None and not is_public(address))
 
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from conda_assets.web.failures import is_page, is_recoded
+from conda_assets.web.reach import target_of
 
 __all__ = ["Answer", "Answers", "trouble_with"]
 
@@ -148,4 +149,4 @@ def _key(url: str) -> tuple[str, str]:
     host = parts.netloc.rpartition("@")[2]
     if parts.port == _DEFAULT_PORTS.get(parts.scheme.lower()):
         host = host.removesuffix(f":{parts.port}")
-    return host, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return host, target_of(parts)
