@@ -418,20 +418,21 @@ def test_parts_are_held_against_one_another_beyond_a_redirect(tmp_path: Path, en
 def test_the_answers_that_count_are_those_to_what_was_asked(tmp_path: Path) -> None:
     near, far = "http://example.org/near?x=1", "https://other.org:8443/far"
     log = tmp_path / "log"
-    log.write_bytes(
-        b"2026-11-26 12:00:00.1 [INFO] [HttpConnection.cc:1] CUID#7 - Requesting:\n"
-        b"CONNECT other.org:8443 HTTP/1.1\n\n"
-        + _record(7, "Requesting", "GET http://example.org/near?x=1 HTTP/1.1", "Host: example.org")
-        + _record(7, "Response received", "HTTP/1.1 302 Found", "Location: http://cdn.example.org/abc", 'ETag: "no"')
-        + _record(7, "Requesting", "GET /abc HTTP/1.1", "Host: cdn.example.org")
-        + _record(9, "Requesting", "GET /far HTTP/1.1", "Host: other.org:8443")
-        + _record(7, "Response received", "HTTP/1.1 206 Partial Content", 'ETag: "a"', "Content-Type: x/y")
-        + _record(9, "Response received", "HTTP/1.1 206 Partial Content", 'etag: W/"b"', "Last-Modified: today")
-        + _record(9, "Response received", "HTTP/1.1 503 Later", 'ETag: "c"')
-        + _record(8, "Response received", "HTTP/1.1 200 OK", 'ETag: "nobody asked"')
-    )
+    log.touch()
     with closing(Answers(log.open("rb"))) as answers:
         answers.follow([near, far])
+        log.write_bytes(
+            b"2026-11-26 12:00:00.1 [INFO] [HttpConnection.cc:1] CUID#7 - Requesting:\n"
+            b"CONNECT other.org:8443 HTTP/1.1\n\n"
+            + _record(7, "Requesting", "GET http://example.org/near?x=1 HTTP/1.1", "Host: example.org")
+            + _record(7, "Response received", "HTTP/1.1 302 Found", "Location: http://cdn.example.org/abc", 'ETag: "no"')
+            + _record(7, "Requesting", "GET /abc HTTP/1.1", "Host: cdn.example.org")
+            + _record(9, "Requesting", "GET /far HTTP/1.1", "Host: other.org:8443")
+            + _record(7, "Response received", "HTTP/1.1 206 Partial Content", 'ETag: "a"', "Content-Type: x/y")
+            + _record(9, "Response received", "HTTP/1.1 206 Partial Content", 'etag: W/"b"', "Last-Modified: today")
+            + _record(9, "Response received", "HTTP/1.1 503 Later", 'ETag: "c"')
+            + _record(8, "Response received", "HTTP/1.1 200 OK", 'ETag: "nobody asked"')
+        )
         assert answers.of(near) == (Answer('"a"', kind="x/y"),)
         with log.open("ab") as more:
             text = _record(7, "Response received", "HTTP/1.1 206 Partial Content", "Content-Encoding: br")
@@ -441,6 +442,11 @@ def test_the_answers_that_count_are_those_to_what_was_asked(tmp_path: Path) -> N
             more.write(text[-9:])
         assert answers.of(near)[1] == Answer(encoding="br")
         assert answers.of(far) == (Answer('W/"b"', "today"),)
+        answers.forget([far])
+        with log.open("ab") as more:
+            more.write(_record(9, "Response received", "HTTP/1.1 206 Partial Content", 'ETag: "of the try before"'))
+        answers.follow([far])
+        assert answers.of(far) == ()
 
 
 def _record(connection: int, what: str, *lines: str) -> bytes:

@@ -59,8 +59,11 @@ class Answers:
         self._lines: list[str] = []
 
     def follow(self, urls: Iterable[str]) -> None:
-        """Remember what is answered when aria2 is sent to these, wherever they lead."""
+        """Remember what is answered when aria2 is sent to these from now on, wherever they lead."""
+        self._read()
         for url in urls:
+            # What an earlier try was answered is not this one's.
+            self._at = {connection: at for connection, at in self._at.items() if at != url}
             self._started[_key(url)] = url
             self._seen.setdefault(url, {})
 
