@@ -98,3 +98,45 @@ def test_silence_ends_however_patient_the_transport_is(tmp_path: Path, queued_fo
     assert arrival.error.message == "w: no byte from https://x.example/w for 0 s, over all tries"
     assert 0.3 + queued_for_s <= time.monotonic() - began < 5.0
     assert transport.jobs == []
+
+
+class Prompt:
+    """Has brought what it is told to bring when it is asked."""
+
+    name = "prompt"
+
+    def __init__(self, body: bytes) -> None:
+        self.jobs: list[Job] = []
+        self.body = body
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        self.jobs += jobs
+
+    def poll(self) -> list[Tiding]:
+        jobs, self.jobs = self.jobs, []
+        for job in jobs:
+            job.into.write_bytes(self.body)
+        size = len(self.body)
+        return [Tiding(job.id, size, size, size, size, 1.0, 1, done=True) for job in jobs]
+
+    def stop(self, job_id: str) -> None:
+        self.jobs = [job for job in self.jobs if job.id != job_id]
+
+    def close(self) -> None:
+        self.jobs.clear()
+
+
+def test_a_transfer_does_not_wait_for_the_clock_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conda_assets.fetch.run._TICK_S", 60.0)
+    asset, began = Asset(name="w", url="https://x.example/w", path="w"), time.monotonic()
+    arrivals = fetch(
+        [Want("url-w", (asset,))],
+        store=open_stores((tmp_path / "store",)),
+        transport=lambda: Prompt(b"0123456789"),
+        probe=lambda asked, url: Locked(asked, url, url, 10, etag=None, modified=None, resumable=True, same_host=True),
+        limits=Limits(),
+        watch=lambda event: None,
+    )
+    (arrival,) = list(arrivals)
+    assert arrival.error is None
+    assert time.monotonic() - began < 30.0

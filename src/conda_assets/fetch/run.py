@@ -298,6 +298,8 @@ class _Run:
         item.follower = Follower(claim.data, frozenset(algorithms), piece_bytes, algorithm)
         transport.start([item.job(locked, claim)])
         item.moving = True
+        # It is handed over with the next question, which need not wait for the clock.
+        self._wake(None)
 
     def _reserve(self, item: Item, locked: Locked) -> None:
         """Room for this file beside all that is on its way.
