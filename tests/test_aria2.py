@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from conda_assets.settings import Network
 from conda_assets.transport import Job
 from conda_assets.transport.aria2 import Aria2
 from conda_assets.transport.daemon import Daemon
+from conda_assets.transport.flushing import Flusher
 from conda_assets.transport.locate import Found
 from conda_assets.transport.pieces import piece_bytes_for
 from engines import MIB, PATIENT, Engine, aria2_engines, closing, drive, made_of, written_by
@@ -457,3 +459,30 @@ def test_kills_at_any_time_never_end_in_wrong_bytes(engine: Engine, tmp_path: Pa
             assert written_by(folder / "data", content), f"round {number}"
         # A kill costs what was under way: up to a piece of each connection, all of this file.
         assert server.sent() <= 30 * 2.5 * content.size, f"{server.sent() / content.size / 30:.2f} times"
+
+
+@pytest.mark.skipif(not hasattr(os, "fdatasync"), reason="no fdatasync on this system")
+def test_what_arrives_goes_to_the_disk_beside_the_transfer(engine: Engine, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, flushed = os.fdatasync, []
+
+    def note(descriptor: int) -> None:
+        real(descriptor)
+        flushed.append((threading.current_thread().name, os.fstat(descriptor).st_ino))
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    content = Virtual(24 * MIB)
+    with Server(link=12_000_000) as server, closing(engine()) as transport:
+        assert drive(transport, [Job("a", (server.add("/w.bin", content),), into, content.size)])["a"].done
+    assert set(flushed) == {("flush", into.stat().st_ino)}
+    assert len(flushed) >= 5
+    assert within(5.0, lambda: "flush" not in {each.name for each in threading.enumerate()})
+
+
+def test_a_file_that_has_gone_is_not_flushed(tmp_path: Path) -> None:
+    flusher, kept = Flusher(), tmp_path / "kept"
+    kept.write_bytes(b"x")
+    for path in (tmp_path / "gone", kept, tmp_path / "gone"):
+        flusher.note(path)
+    flusher.close()
+    flusher.note(kept)
+    assert within(5.0, lambda: "flush" not in {each.name for each in threading.enumerate()})

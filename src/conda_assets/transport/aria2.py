@@ -31,6 +31,7 @@ from conda_assets.transport.answers import Answers, trouble_with
 from conda_assets.transport.daemon import Daemon
 from conda_assets.transport.door import Door
 from conda_assets.transport.failures import of_complaints, of_disk, shown_source
+from conda_assets.transport.flushing import Flusher
 from conda_assets.transport.live import KEYS, Live, Row, pin_of, read_rows
 from conda_assets.transport.partial import Journal, Partial
 from conda_assets.transport.pieces import empty_bits
@@ -82,6 +83,7 @@ class Aria2:
         self._heard_at = time.monotonic()
         self._door: Door | None = None
         self._answers: Answers | None = None
+        self._flusher = Flusher()
 
     @property
     def name(self) -> str:
@@ -136,6 +138,7 @@ class Aria2:
         self._queued.clear()
         self._live.clear()
         self._closed = True
+        self._flusher.close()
         if self._daemon is not None:
             self._daemon.stop(idle=idle)
             self._daemon = None
@@ -355,8 +358,8 @@ class Aria2:
                 live.row = row
                 tidings.append(self._ended(live, row))
         for row in active:
-            if (live := self._live.get(row.gid)) is not None:
-                live.hear(row)
+            if (live := self._live.get(row.gid)) is not None and live.hear(row):
+                self._flusher.note(live.job.into)
         return tidings + [self._watched(live, now) for live in list(self._live.values())]
 
     def _watched(self, live: Live, now: float) -> Tiding:

@@ -112,14 +112,16 @@ class Live:
         """No digest will tell whether the bytes are right."""
         return not self.job.checked and self.job.swarm is None
 
-    def hear(self, row: Row) -> None:
-        """Take in what aria2 says; remembers when the last byte came, and keeps the journal."""
+    def hear(self, row: Row) -> bool:
+        """Take in what aria2 says, and whether it moved; remembers when the last byte came, and keeps the journal."""
         now = time.monotonic()
-        if self.row is None or self.row.status != row.status or row.done_bytes != self.row.done_bytes:
+        moved = self.row is None or self.row.status != row.status or row.done_bytes != self.row.done_bytes
+        if moved:
             self.moved_at = now
         self.row = row
         if row.bits != self._kept_bits and now - self._kept_at >= _JOURNAL_S:
             self.keep()
+        return moved
 
     def keep(self, *, complete: bool = False) -> None:
         """Write the journal. `complete`: aria2 has the whole file on the disk."""
