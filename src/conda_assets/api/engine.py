@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conda_assets.events import Noted, Observer
 from conda_assets.fetch import Limits, Small
@@ -14,6 +16,9 @@ from conda_assets.settings import Settings
 from conda_assets.store import Store
 from conda_assets.transport import Transport
 from conda_assets.transport.locate import Found, find_aria2c
+
+if TYPE_CHECKING:
+    from conda_assets.transport.aria2 import Aria2
 
 __all__ = ["engine_found", "make_transport", "way_for_small"]
 
@@ -68,16 +73,17 @@ def make_transport(
 
 
 def _make_network(settings: Settings, store: Store, environ: Mapping[str, str], watch: Observer) -> Transport:
-    from conda_assets.api.heard import Heard
-    from conda_assets.transport.aria2 import Aria2
-    from conda_assets.transport.pool import Pool
-
-    found = engine_found(settings, environ)
+    # It is asked for its version while we load what drives it.
+    with ThreadPoolExecutor(max_workers=1) as asking:
+        asked = asking.submit(engine_found, settings, environ)
+        from conda_assets.transport.aria2 import Aria2
+    found = asked.result()
     if found is None:
+        from conda_assets.transport.pool import Pool
+
         watch(Noted(_NO_ARIA2C, "warning"))
         return Pool(settings.network, limit_rate=settings.limit_rate, files_at_once=settings.jobs)
-    kind = partial(Heard, settings, environ) if settings.log_level == "debug" else Aria2
-    engine = kind(
+    engine = _kind_of(settings, environ, Aria2)(
         found.path,
         settings.network,
         scratch=Path(tempfile.mkdtemp(prefix="conda-assets-")),
@@ -88,3 +94,11 @@ def _make_network(settings: Settings, store: Store, environ: Mapping[str, str], 
     # Beside the first probe, not after it.
     engine.wake()
     return engine
+
+
+def _kind_of(settings: Settings, environ: Mapping[str, str], plain: type[Aria2]) -> Callable[..., Aria2]:
+    if settings.log_level != "debug":
+        return plain
+    from conda_assets.api.heard import Heard
+
+    return partial(Heard, settings, environ)
