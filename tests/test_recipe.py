@@ -186,7 +186,7 @@ def test_the_package_holds_what_it_should_and_nothing_else(made: Made) -> None:
     index = json.loads(held["info/index.json"])
     assert (index["noarch"], index["name"], index["license"]) == ("python", "conda-assets", "BSD-3-Clause")
     assert "conda >=24.7" in index["constrains"]
-    assert json.loads(held["info/link.json"])["noarch"]["entry_points"] == ["conda-assets = conda_assets.cli:main"]
+    assert json.loads(held["info/link.json"])["noarch"]["entry_points"] == ["conda-assets = conda_assets.__main__:program"]
     assert held["info/licenses/LICENSE"] == (_ROOT / "LICENSE").read_bytes()
     # Nothing of the build machine's paths.
     assert [path for path, content in held.items() if str(made.channel.parent).encode() in content and "info/" not in path] == []

@@ -1,9 +1,30 @@
-"""`python -m conda_assets` is `conda-assets`."""
+"""The program `conda-assets`, which `python -m conda_assets` is, too."""
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+from typing import NoReturn
 
 from conda_assets.cli import main
 
-sys.exit(main())
+__all__ = ["program"]
+
+
+def program() -> NoReturn:
+    """As `main`, and gone at once: to free every object first takes 11 ms of a sync's 170. mypy ends like this, too."""
+    status = main()
+    # What others have asked to be called at the end: a coverage report, say.
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # A full disk, say: Python's own end tells of it.
+        sys.exit(status)
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    program()
