@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +18,7 @@ from conda_assets.errors import DigestMismatch, NotThere, SizeMismatch
 from conda_assets.events import Waiting
 from conda_assets.model import State
 from conda_assets.store import open_stores
+from conda_assets.web.reach import asked_of, origin_of, target_of
 from lab import Lab
 from server import Faults, Server, Virtual
 
@@ -199,3 +201,24 @@ def test_a_tray_names_a_group_in_its_order_and_drops_the_rest(tmp_path: Path) ->
         tray.close()
         assert len(list(store.objects())) == 20
         assert list((store.folder / "staging").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a.example/b/c.bin",
+        "https://A.example:8443/",
+        "http://a.example",
+        "http://a.example?x=1",
+        "http://a.example/b?",
+        "http://a.example/b?x=1#y",
+        "http://me:pw@a.example/b",
+        "http://[::1]:8080/b",
+        "HTTP://a.example/b",
+        "http://a.example/b@c;d",
+        "http://a.example/ b",
+        "http://a.example/b\n",
+    ],
+)
+def test_many_urls_are_taken_apart_as_one_is(url: str) -> None:
+    assert asked_of(url) == (origin_of(url), target_of(urlsplit(url)))

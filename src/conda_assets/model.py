@@ -213,7 +213,7 @@ def _below(prefix: Path) -> Path:
 class Laid:
     """A small file that was written and hashed, in a folder of the store, without its name yet. `digests`: sha256 among them."""
 
-    path: Path
+    path: str
     digests: Mapping[str, Digest]
     size_bytes: int
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 from conda_assets.digest import Digest, hash_of
 from conda_assets.errors import AssetsError
@@ -102,6 +102,9 @@ class Batch:
     def _bring(self) -> None:
         try:
             since = time.monotonic()
+            # The others are, each before it is laid.
+            with suppress(AssetsError):
+                self._tray.expect(each.hex for item in self.items if (each := item.asset.digest) and each.algorithm == "sha256")
             files = [(item, item.asset.url, item.asset.size_bytes or 0) for item in self.items]
             with closing(self._quick.bring(files, self._most)) as bodies:
                 for item, body in bodies:
@@ -114,10 +117,10 @@ class Batch:
                 self._working = False
                 self._changed.notify_all()
 
-    def _take(self, item: Item, body: bytearray | None) -> None:
+    def _take(self, item: Item, body: memoryview | None) -> None:
         digest = item.asset.digest
         assert digest is not None
-        digests = _digests(body, digest.algorithm) if body is not None else {}
+        digests = {each: _digest(body, each) for each in {"sha256", digest.algorithm}} if body is not None else {}
         if body is None or digests[digest.algorithm] != digest:
             self._leave(item)
             return
@@ -169,10 +172,7 @@ class Batch:
         self._wake()
 
 
-def _digests(body: bytearray, algorithm: str) -> dict[str, Digest]:
-    digests = {}
-    for each in {"sha256", algorithm}:
-        made = hash_of(each)
-        made.update(memoryview(body))
-        digests[each] = Digest(each, made.hexdigest())
-    return digests
+def _digest(body: memoryview, algorithm: str) -> Digest:
+    made = hash_of(algorithm)
+    made.update(body)
+    return Digest(algorithm, made.hexdigest())

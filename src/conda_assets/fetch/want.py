@@ -36,7 +36,10 @@ class Claim(Protocol):
 class Tray(Protocol):
     """The right to bring many small files. One thread lays them, another one may adopt them."""
 
-    def lay(self, name: str, body: bytearray, digests: Mapping[str, Digest]) -> Laid:
+    def expect(self, sha256: Iterable[str]) -> None:
+        """Files with these hashes are about to be laid."""
+
+    def lay(self, name: str, body: memoryview, digests: Mapping[str, Digest]) -> Laid:
         """Write a file; `name` is unique in the tray."""
 
     def adopt(self, group: Sequence[Laid]) -> list[Stored]:
@@ -52,7 +55,7 @@ class Quick(Protocol):
     def takes(self, url: str) -> bool:
         """It may be tried."""
 
-    def bring(self, files: Iterable[tuple[K, str, int]], connections: int) -> Generator[tuple[K, bytearray | None], None, None]:
+    def bring(self, files: Iterable[tuple[K, str, int]], connections: int) -> Generator[tuple[K, memoryview | None], None, None]:
         """Each file (what to call it, URL, bytes) as it comes, or None for it. So many connections to one server at most."""
 
     @property

@@ -15,7 +15,7 @@ from conda_assets.store.ground import sync_folder
 from conda_assets.store.refusal import refusals
 from conda_assets.store.run import Run, probe
 from conda_assets.store.staging import is_taken, key_name, leaves, occupy, remove, tidy, vacate
-from conda_assets.store.tree import Entry, Tree
+from conda_assets.store.tree import Entry, Tree, look
 from conda_assets.store.uses import deciding, mark_use
 
 __all__ = ["Claim", "holder", "take"]
@@ -92,8 +92,8 @@ class Claim:
         """Of the store that the file goes into."""
         return self._ground.tree.folder
 
-    def expect(self, sha256: str) -> None:
-        """A file with that hash is about to be written: said before its first byte, that needs no mark of use.
+    def expect(self, *sha256: str) -> None:
+        """Files with these hashes are about to be written: said before their first byte, that needs no mark of use.
 
         A collector that looks from now on sees the hold, and for one that has looked before, the file is too new.
 
@@ -101,13 +101,13 @@ class Claim:
             OSError: the file system refuses.
         """
         if self._holds:
-            self._run.hold(sha256)
+            self._run.hold(*sha256)
 
-    def shelve(self, path: Path, digests: Mapping[str, Digest], size_bytes: int, known: set[Path]) -> Stored:
+    def shelve(self, path: str, digests: Mapping[str, Digest], size_bytes: int, known: dict[str, str]) -> Stored:
         """Give one of several small files in the claim's folder its final name. The claim stays.
 
         It was expected, has been synced, and sealed. The folder it goes to is not synced: a name that a power cut takes costs a
-        request. `known`: folders that exist, kept by the caller.
+        request. `known`: folders that exist, by how their files' names begin, kept by the caller.
 
         Raises:
             OSError: the file system refuses.
@@ -117,18 +117,18 @@ class Claim:
         for digest in digests.values():
             if digest.algorithm != "sha256":
                 self._note(tree.alias(digest), Entry(sha256, size_bytes))
-        final = tree.object(sha256)
-        if final.parent not in known:
-            known.add(self._ground.folder(final.parent))
+        if (shelf := known.get(sha256[:2])) is None:
+            known[sha256[:2]] = shelf = os.fspath(self._ground.folder(tree.object(sha256).parent))
+        final = f"{shelf}/{sha256}"
         # What is not there yet, nobody can be about to delete.
-        there = tree.stored(sha256)
+        there = look(final, sha256)
         if there is not None or not self._holds:
             there = self._known(sha256, size_bytes)
         if there is not None:
-            path.unlink()
+            os.unlink(path)  # noqa: PTH108 - for each of thousands
             return there
         _move(path, final)
-        stored = tree.stored(sha256, size_bytes)
+        stored = look(final, sha256, size_bytes)
         if stored is None:
             raise StoreFailed(f"{final} vanished as soon as it was written")
         return stored
@@ -245,12 +245,12 @@ def _seal(descriptor: int, path: Path) -> None:
     os.fsync(descriptor)
 
 
-def _move(data: Path, final: Path) -> None:
-    if os.name == "nt" and final.is_file():
-        final.chmod(0o600)  # Windows does not replace read-only files
+def _move(data: Path | str, final: Path | str) -> None:
+    if os.name == "nt" and Path(final).is_file():
+        Path(final).chmod(0o600)  # Windows does not replace read-only files
     try:
-        data.replace(final)
+        os.replace(data, final)  # noqa: PTH105 - for each of thousands, who have no Path
     except OSError:
-        if final.is_dir() and not final.is_symlink():
+        if Path(final).is_dir() and not Path(final).is_symlink():
             raise StoreFailed(f"{final} is a folder, expected a file; remove it") from None
         raise

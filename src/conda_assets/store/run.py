@@ -77,15 +77,15 @@ class Run:
         """What a child must be given, so that this run is not over before the child is."""
         return (self.descriptor,) if CHILDREN_INHERIT else ()
 
-    def hold(self, sha256: str) -> None:
-        """Say that the run needs this file.
+    def hold(self, *sha256: str) -> None:
+        """Say that the run needs these files.
 
         Raises:
             OSError: the file system refuses.
         """
-        if sha256 not in self._held:
-            os.write(self.descriptor, f"{sha256}\n".encode())
-            self._held.add(sha256)
+        if new := [each for each in dict.fromkeys(sha256) if each not in self._held]:
+            os.write(self.descriptor, "".join(f"{each}\n" for each in new).encode())
+            self._held.update(new)
 
     def bring(self, names: Iterable[str]) -> None:
         """Say which small files the run brings from now on, by the names of their keys.

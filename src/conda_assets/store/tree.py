@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from conda_assets.digest import Digest
 from conda_assets.errors import StoreFailed
 from conda_assets.model import Stored
 
-__all__ = ["LAYOUT_VERSION", "Entry", "Tree"]
+__all__ = ["LAYOUT_VERSION", "Entry", "Tree", "look"]
 
 #: The layout that the package docstring draws.
 LAYOUT_VERSION = 1
@@ -50,7 +51,7 @@ class Tree:
 
     def object(self, sha256: str) -> Path:
         """Where the file with that hash stands, once it is there."""
-        return self.folder / "sha256" / sha256[:2] / sha256
+        return Path(self._object(sha256))
 
     def alias(self, digest: Digest) -> Path:
         """Where the sha256 of another digest is kept."""
@@ -91,17 +92,7 @@ class Tree:
 
     def stored(self, sha256: str, size_bytes: int | None = None) -> Stored | None:
         """The file with that sha256, if it stands there in a form that can be believed. `size_bytes`: expected, if known."""
-        path = self.object(sha256)
-        try:
-            info = path.lstat()
-        except OSError:
-            return None
-        if not stat.S_ISREG(info.st_mode) or (size_bytes is not None and info.st_size != size_bytes):
-            return None
-        # What a power cut leaves of a file on some file systems.
-        if info.st_size == 0 and sha256 != _EMPTY:
-            return None
-        return Stored(path, sha256, info.st_size, info.st_mtime_ns)
+        return look(self._object(sha256), sha256, size_bytes)
 
     def objects(self) -> Iterator[Stored]:
         """Every file, in the order of its sha256."""
@@ -123,11 +114,28 @@ class Tree:
                 if (entry := _read_entry(path)) is not None:
                     yield path, entry.sha256
 
+    def _object(self, sha256: str) -> str:
+        return f"{self.folder}/sha256/{sha256[:2]}/{sha256}"
+
     def _follow(self, path: Path, size_bytes: int | None) -> Stored | None:
         entry = _read_entry(path)
         if entry is None or (size_bytes is not None and entry.size_bytes != size_bytes):
             return None
         return self.stored(entry.sha256, entry.size_bytes)
+
+
+def look(path: str, sha256: str, size_bytes: int | None = None) -> Stored | None:
+    """What `Tree.stored` gives, for who has the path: no objects are made of those that are not there."""
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(info.st_mode) or (size_bytes is not None and info.st_size != size_bytes):
+        return None
+    # What a power cut leaves of a file on some file systems.
+    if info.st_size == 0 and sha256 != _EMPTY:
+        return None
+    return Stored(Path(path), sha256, info.st_size, info.st_mtime_ns)
 
 
 def _read_entry(path: Path) -> Entry | None:

@@ -23,11 +23,11 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
 
 from conda_assets.settings import Network
+from conda_assets.web.credentials import has_any_for
 from conda_assets.web.plain import context_of, is_plain
-from conda_assets.web.reach import origin_of, target_of
+from conda_assets.web.reach import asked_of, origin_of, simple_parts
 
 __all__ = ["Quick"]
 
@@ -35,7 +35,6 @@ K = TypeVar("K")
 _Origin = tuple[str, str, int]
 # Headers of a plain answer are a few hundred bytes; who sends more is asked the ordinary way.
 _HEADER_BYTES = 32 << 10
-_SCRATCH_BYTES = 64 << 10
 _END = b"\r\n\r\n"
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _BEGUN = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EISCONN})
@@ -49,13 +48,22 @@ class Quick:
         self._network = network
         self._loop: _Loop[object] | None = None
         self._cut = False
+        # What stands before the path → whether that holds for any path, because thousands of URLs ask.
+        self._open: dict[str, bool] = {}
 
     def takes(self, url: str) -> bool:
         """A plain URL that is reached directly, without anything to prove to anybody."""
-        return is_plain(url, self._network)
+        if (parts := simple_parts(url)) is None:
+            return is_plain(url, self._network)
+        place, _ = parts
+        if place not in self._open:
+            self._open[place] = is_plain(f"{place}/", self._network) and not has_any_for(origin_of(place))
+        return self._open[place] or is_plain(url, self._network)
 
-    def bring(self, files: Iterable[tuple[K, str, int]], connections: int) -> Generator[tuple[K, bytearray | None], None, None]:
+    def bring(self, files: Iterable[tuple[K, str, int]], connections: int) -> Generator[tuple[K, memoryview | None], None, None]:
         """Every file once, in the order of arrival: its bytes, or None where it is to be asked for the ordinary way.
+
+        The bytes are there until the next file is asked for.
 
         Args:
             files: what to call it, its URL, its size in bytes.
@@ -93,10 +101,14 @@ class _Ask(Generic[K]):
 
 
 class _Host(Generic[K]):
-    """An origin, the files that wait for it, and its connections. `place`: family and address that were reached first."""
+    """An origin, the files that wait for it, and its connections. `place`: family and address that were reached first.
 
-    def __init__(self, origin: _Origin) -> None:
+    `rest`: what each request ends in.
+    """
+
+    def __init__(self, origin: _Origin, user_agent: str) -> None:
         self.scheme, self.name, self.port = origin
+        self.rest = _rest_of_requests(origin, user_agent)
         self.queue: deque[_Ask[K]] = deque()
         self.lines: set[_Line[K]] = set()
         self.place: tuple[int, tuple[object, ...]] | None = None
@@ -105,16 +117,19 @@ class _Host(Generic[K]):
 
 
 class _Line(Generic[K]):
-    """A connection: which file it brings, and how far that is. `ready`: connected, shaken hands. `used`: has brought one."""
+    """A connection: which file it brings, and how far that is. `ready`: connected, shaken hands. `used`: has brought one.
 
-    __slots__ = ("ask", "body", "got", "head", "host", "last", "ready", "sock", "used", "watched")
+    `room`: what has come of the answer, `got` bytes, header and all, so that nothing has to be copied. `start`: where the body
+    begins, 0 until that is known; `end`: where it ends, until then where the room does.
+    """
+
+    __slots__ = ("ask", "end", "got", "host", "last", "ready", "room", "sock", "start", "used", "watched")
 
     def __init__(self, host: _Host[K], sock: socket.socket) -> None:
         self.host, self.sock = host, sock
         self.ask: _Ask[K] | None = None
-        self.head: bytearray | None = None
-        self.body = bytearray()
-        self.got, self.watched = 0, 0
+        self.room = bytearray()
+        self.got = self.start = self.end = self.watched = 0
         self.ready = self.used = self.last = False
 
 
@@ -137,22 +152,22 @@ class _Loop(Generic[K]):
         self._selector.register(self._ears, selectors.EVENT_READ)
         self._reached: deque[tuple[_Host[K], socket.socket | None]] = deque()
         self._hosts: dict[_Origin, _Host[K]] = {}
-        self._over: deque[tuple[K, bytearray | None]] = deque()
-        self._scratch = bytearray(_SCRATCH_BYTES)
-        self._view = memoryview(self._scratch)
+        self._over: deque[tuple[K, memoryview | None]] = deque()
+        # Used again: fresh memory costs as much as what is read into it.
+        self._rooms: list[bytearray] = []
         self._cut = self._closed = False
         self._lock = threading.Lock()
         self.connections = 0
 
-    def bring(self, files: Iterable[tuple[K, str, int]]) -> Iterator[tuple[K, bytearray | None]]:
+    def bring(self, files: Iterable[tuple[K, str, int]]) -> Iterator[tuple[K, memoryview | None]]:
         left = 0
         for key, url, size in files:
             left += 1
-            origin = origin_of(url)
+            origin, target = asked_of(url)
             host = self._hosts.get(origin)
             if host is None:
-                host = self._hosts[origin] = _Host(origin)
-            host.queue.append(_Ask(key, target_of(urlsplit(url)), size))
+                host = self._hosts[origin] = _Host(origin, self._network.user_agent)
+            host.queue.append(_Ask(key, target, size))
         for host in self._hosts.values():
             host.most = min(self._most, len(host.queue))
             threading.Thread(target=self._reach, args=(host,), name=f"reach {host.name}", daemon=True).start()
@@ -161,7 +176,11 @@ class _Loop(Generic[K]):
                 self._turn()
             while self._over:
                 left -= 1
-                yield self._over.popleft()
+                key, body = self._over.popleft()
+                yield key, body
+                if body is not None:
+                    self._rooms.append(body.obj)  # type: ignore[arg-type]
+                    body.release()
 
     def cut(self) -> None:
         self._cut = True
@@ -307,55 +326,48 @@ class _Loop(Generic[K]):
             self._drop(line)
             return
         line.ask = ask = host.queue.popleft()
-        line.head, line.got = bytearray(), 0
+        line.got, line.start, line.end = 0, 0, _HEADER_BYTES + ask.size
+        line.room = self._room(line.end)
         # Some hundred bytes into an empty buffer: what does not fit is no plain URL.
-        request = self._request(host, ask.target)
+        request = _request(host, ask.target)
         if line.sock.send(request) != len(request):
             raise OSError("the request does not fit")
         self._watch(line, selectors.EVENT_READ)
 
-    def _request(self, host: _Host[K], target: str) -> bytes:
-        name = f"[{host.name}]" if ":" in host.name else host.name
-        if host.port != {"http": 80, "https": 443}[host.scheme]:
-            name += f":{host.port}"
-        lines = (f"GET {target} HTTP/1.1", f"Host: {name}", f"User-Agent: {self._network.user_agent}", "Accept: */*",
-                 "Accept-Encoding: identity")  # fmt: skip
-        if not all(line.isprintable() for line in lines):
-            raise ValueError("a line break in a request")
-        return "\r\n".join(lines).encode("latin-1") + _END
+    def _room(self, size: int) -> bytearray:
+        """At least so many bytes, with anything in them."""
+        if self._rooms and len(room := self._rooms.pop()) >= size:
+            return room
+        return bytearray(size)
 
     def _read(self, line: _Line[K]) -> None:
         """All that has come; ends by an exception where more has to."""
-        while line.ask is not None:
-            if line.head is not None:
-                self._read_head(line, line.ask, line.head)
-            else:
-                line.got += _came(line.sock.recv_into(memoryview(line.body)[line.got :]))
-            if line.head is None and line.got == line.ask.size:
-                self._finish(line, line.ask)
-        if line in line.host.lines and line.sock.recv(1):
-            raise ValueError("an answer without a question")
+        if (ask := line.ask) is None:
+            if line.sock.recv(1):
+                raise ValueError("an answer without a question")
+            return
+        with memoryview(line.room) as room:
+            while not line.start or line.got < line.end:
+                line.got += _came(line.sock.recv_into(room[line.got : line.end]))
+                if not line.start:
+                    self._read_head(line, ask)
+        self._finish(line, ask)
 
-    def _read_head(self, line: _Line[K], ask: _Ask[K], head: bytearray) -> None:
-        count = _came(line.sock.recv_into(self._scratch))
-        # The end of the header may stand across two reads.
-        seen = max(0, len(head) - len(_END))
-        head += self._view[:count]
-        end = head.find(_END, seen)
+    def _read_head(self, line: _Line[K], ask: _Ask[K]) -> None:
+        """Find where the body begins, once all of the header has come."""
+        end = line.room.find(_END, 0, line.got)
         if end < 0:
-            if len(head) > _HEADER_BYTES:
+            if line.got > _HEADER_BYTES:
                 raise _Unusual
             return
-        line.last = _length(bytes(head[:end]), ask.size)
-        came = len(head) - end - len(_END)
-        if came > ask.size:
+        line.last = _length(bytes(line.room[:end]), ask.size)
+        line.start = end + len(_END)
+        line.end = line.start + ask.size
+        if line.got > line.end:
             raise _Unusual
-        line.body = bytearray(ask.size)
-        line.body[:came] = memoryview(head)[end + len(_END) :]
-        line.head, line.got = None, came
 
     def _finish(self, line: _Line[K], ask: _Ask[K]) -> None:
-        body, line.ask, line.body = line.body, None, bytearray()
+        body, line.ask = memoryview(line.room)[line.start : line.end], None
         line.used = line.host.answered = True
         self._over.append((ask.key, body))
         if line.last:
@@ -397,6 +409,24 @@ class _Loop(Generic[K]):
         """The origin is left alone; what is on its way still comes."""
         while host.queue:
             self._over.append((host.queue.popleft().key, None))
+
+
+def _rest_of_requests(origin: _Origin, user_agent: str) -> bytes:
+    """All of a request behind its first words."""
+    scheme, name, port = origin
+    place = f"[{name}]" if ":" in name else name
+    if port != {"http": 80, "https": 443}[scheme]:
+        place += f":{port}"
+    lines = (" HTTP/1.1", f"Host: {place}", f"User-Agent: {user_agent}", "Accept: */*", "Accept-Encoding: identity")
+    said = "\r\n".join(lines)
+    # Empty where nothing can be asked.
+    return said.encode("latin-1", "replace") + _END if all(line.isprintable() for line in lines) else b""
+
+
+def _request(host: _Host[K], target: str) -> bytes:
+    if not host.rest or not target.isprintable():
+        raise ValueError("a line break in a request")
+    return b"GET " + target.encode("latin-1") + host.rest
 
 
 def _came(count: int) -> int:

@@ -32,7 +32,7 @@ from conda_assets.model import Fresh
 from conda_assets.settings import home_of, root_prefix
 from conda_assets.web.reach import origin_of
 
-__all__ = ["Login", "credentials_for", "login_for", "netrc_warning"]
+__all__ = ["Login", "credentials_for", "has_any_for", "login_for", "netrc_warning"]
 
 _CHANNEL_KEYS = ("channels", "default_channels", "custom_channels", "custom_multichannels", "channel_alias")
 _TOKEN = re.compile(r"/t/([A-Za-z0-9-]+)(?=/|$)")
@@ -94,6 +94,12 @@ def credentials_for(url: str, environ: Mapping[str, str] | None = None) -> Fresh
                 return Fresh(url, place.login.basic)
     login = logins.get(origin[1])
     return Fresh(url, login.basic) if login else None
+
+
+def has_any_for(origin: tuple[str, str, int], environ: Mapping[str, str] | None = None) -> bool:
+    """Whether `credentials_for` may know something for a URL of that origin."""
+    channels, logins = _known(os.environ if environ is None else environ)
+    return origin[1] in logins or any(place.origin == origin for place in channels)
 
 
 def login_for(host: str, environ: Mapping[str, str] | None = None) -> Login | None:

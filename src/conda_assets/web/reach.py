@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from conda_assets.settings import Network
 
-__all__ = ["authorities", "origin_of", "proxy_for", "target_of"]
+__all__ = ["asked_of", "authorities", "origin_of", "proxy_for", "simple_parts", "target_of"]
 
 _PORTS = {"http": 80, "https": 443}
+# Nothing that `urlsplit` would do more with than to cut it here: no user, query or fragment, visible ASCII.
+_SIMPLE = re.compile(r'(https?://[!"$-.0->A-~]+)(/[!"$->@-~]*)')
 # Debian and Arch, Fedora and RHEL (old and new names), SUSE, OpenELEC, macOS and Alpine.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -36,9 +40,25 @@ def origin_of(url: str) -> tuple[str, str, int]:
     return scheme, (parts.hostname or "").lower(), _PORTS.get(scheme, 0) if port is None else port
 
 
+_origin_of = lru_cache(maxsize=64)(origin_of)
+
+
 def target_of(parts: SplitResult) -> str:
     """What a request to the server of a URL asks for: path and query."""
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def simple_parts(url: str) -> tuple[str, str] | None:
+    """What stands before the path, and the path, of nearly all URLs; None where that is not all that has to be looked at."""
+    found = _SIMPLE.fullmatch(url)
+    return (found[1], found[2]) if found else None
+
+
+def asked_of(url: str) -> tuple[tuple[str, str, int], str]:
+    """`origin_of` and `target_of`, for who has thousands of URLs."""
+    if (parts := simple_parts(url)) is not None:
+        return _origin_of(parts[0]), parts[1]
+    return origin_of(url), target_of(urlsplit(url))
 
 
 def authorities(network: Network, environ: Mapping[str, str]) -> Path | None:
