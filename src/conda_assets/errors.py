@@ -49,8 +49,9 @@ Secrets and query strings never enter a field: pass URLs through `model.shown_ur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from conda_assets.records import dataclass
 
 __all__ = [
     "AccessDenied",

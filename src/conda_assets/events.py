@@ -8,9 +8,9 @@ def test_a_kept_asset_is_silent(...):
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from conda_assets.model import Plan, State
+from conda_assets.records import dataclass
 
 __all__ = [
     "Event",

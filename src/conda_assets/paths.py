@@ -11,10 +11,10 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import AssetsError, DiskFull, DiskRefused, UnsafePath
+from conda_assets.records import dataclass
 
 __all__ = ["LastSpot", "Spot", "hold", "open_spot", "refused"]
 

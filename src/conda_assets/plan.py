@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 from conda_assets.model import Asset, LinkMode, Placed, Plan, Root, Step, Stored, Verb, last_part
+from conda_assets.records import dataclass
 
 __all__ = ["Choice", "Disk", "is_wanted", "make_plan", "url_key", "why_not"]
 

@@ -20,12 +20,12 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from conda_assets.errors import DiskRefused, UsageError
 from conda_assets.model import LinkType, Placed, Root, Unpack
+from conda_assets.records import fields
 
 __all__ = ["FORMAT", "read_receipt", "receipt_path", "write_receipt"]
 

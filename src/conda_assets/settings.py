@@ -10,13 +10,13 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
 from conda_assets.places import read_age, sort_stores
+from conda_assets.records import dataclass, field
 from conda_assets.version import __version__
 
 __all__ = ["LEVELS", "Network", "Settings", "Sharing", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]

@@ -13,9 +13,10 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
+
+from conda_assets.records import dataclass, field
 
 __all__ = [
     "Swarm",

@@ -15,9 +15,10 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+from conda_assets.records import dataclass
 
 __all__ = ["MARKER", "SHELLS", "Place", "Shell"]
 

@@ -12,13 +12,13 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.api.copying import copy_hashed
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, DiskFull, DiskRefused, UsageError
 from conda_assets.model import Asset, Outcome, State, Stored, last_part
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings
 from conda_assets.store import Store, open_stores
 

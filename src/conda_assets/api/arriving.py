@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from conda_assets.api.engine import limits_of, make_transport
@@ -15,6 +14,7 @@ from conda_assets.errors import AssetsError
 from conda_assets.events import Failed, Finished, Observer, Planned
 from conda_assets.fetch import Want, fetch
 from conda_assets.model import Asset, Locked, Plan, State, Step, Stored, Verb
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings
 from conda_assets.sources import probe
 from conda_assets.store import Store, open_stores

@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import BundleRefused
+from conda_assets.records import dataclass
 
 __all__ = ["FORMAT", "MANIFEST", "Contents", "Object", "Text", "contents_of", "manifest_text"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.api.rooting import Environment, Uses, find_uses
 from conda_assets.model import Stored
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings
 from conda_assets.store import Tree, forget_root, last_use_ns
 from conda_assets.store.collecting import Collector, Leftover, open_collector

@@ -11,10 +11,10 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import Fault, FileMissing, SpecInvalid, UnknownAsset, UsageError
+from conda_assets.records import dataclass
 from conda_assets.spec import Anything, load_texts, names_of
 from conda_assets.spec.edit import drop, put
 from conda_assets.spec.entry import Fields, block_lines, flow_text

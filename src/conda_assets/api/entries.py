@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetFailed
 from conda_assets.model import Asset, Locked, Stored
+from conda_assets.records import replace
 from conda_assets.spec.hiding import has_variable, led_to, without_secrets
 from conda_assets.spec.lockfile import Entry, as_written, mirrors_as_written, misfit
 

@@ -8,13 +8,13 @@ each; its variable is the folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from conda_assets.api.asking import ask_each
 from conda_assets.api.members import as_placed, is_several, member_of
 from conda_assets.errors import AssetsError, NoSource, Offline
 from conda_assets.events import Noted, Observer
 from conda_assets.model import Asset, Placed, Spec
+from conda_assets.records import replace
 from conda_assets.settings import Settings
 from conda_assets.sources import expand as list_files
 

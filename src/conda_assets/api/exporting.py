@@ -8,7 +8,6 @@ import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ from conda_assets.digest import Digest
 from conda_assets.errors import DigestMismatch, DiskFull, NotStored, UsageError
 from conda_assets.events import Observer, nobody
 from conda_assets.model import Asset, Stored
+from conda_assets.records import dataclass
 from conda_assets.sources import is_pattern
 from conda_assets.store import Store
 

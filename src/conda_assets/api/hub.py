@@ -20,13 +20,13 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.api.places import place_of
 from conda_assets.errors import AssetsError, DiskRefused
 from conda_assets.model import Placed, Target
 from conda_assets.receipt import read_receipt
+from conda_assets.records import dataclass
 from conda_assets.sources.hub import Place, read_place
 
 __all__ = ["Home", "lay_out"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.api.editing import check_entry
 from conda_assets.errors import Fault, FileMissing, SpecInvalid, UsageError
+from conda_assets.records import dataclass
 from conda_assets.spec import Anything, load_texts
 from conda_assets.spec.entry import Fields, block_lines
 from conda_assets.spec.importers import read_list, unique

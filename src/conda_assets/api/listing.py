@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.api.importing import section_text
@@ -12,6 +11,7 @@ from conda_assets.errors import AssetsError
 from conda_assets.model import Asset, Placed, Root, last_part
 from conda_assets.plan import url_key
 from conda_assets.receipt import read_receipt
+from conda_assets.records import replace
 from conda_assets.sources.hub import read_hub, read_place
 from conda_assets.spec.entry import ABOUT, Fields, Value
 from conda_assets.spec.exporters import Listed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conda_assets.api.arriving import Brought, bring
@@ -25,6 +24,7 @@ from conda_assets.errors import (
 )
 from conda_assets.events import Failed, Observer, nobody
 from conda_assets.model import Asset, Locked, Spec, shown_url
+from conda_assets.records import dataclass, replace
 from conda_assets.settings import Settings
 from conda_assets.sources import probe, vouch
 from conda_assets.spec.lockfile import FIRST_DOWNLOAD, Entry, Lock, as_written, lock_text, mirrors_as_written, misfit, misfits

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetFailed
 from conda_assets.model import Asset, Placed, Spec
+from conda_assets.records import replace
 
 __all__ = ["as_placed", "is_several", "member_of", "strays"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from conda_assets.activation import set_by_user
 from conda_assets.errors import UnknownAsset, UsageError
 from conda_assets.model import Spec, Target
 from conda_assets.plan import Choice
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from conda_assets.api.members import is_several
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import AssetsError, NotThere, Offline
 from conda_assets.model import Asset, Locked, Placed, Spec
+from conda_assets.records import dataclass, replace
 from conda_assets.settings import Settings
 from conda_assets.sources import probe, vouch
 from conda_assets.spec.hiding import led_to

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import Enum
 
 from conda_assets.api.lockfiles import own_assets, relock_command
 from conda_assets.api.members import member_of
 from conda_assets.errors import AssetsError, DigestMismatch, LockStale, SizeMismatch, UpstreamReplaced, UsageError
 from conda_assets.model import Asset, Locked, Spec, host_of, shown_url
+from conda_assets.records import replace
 from conda_assets.spec.hiding import HIDDEN
 from conda_assets.spec.lockfile import Entry, Lock, misfit, misfits
 from conda_assets.spec.urls import read_url

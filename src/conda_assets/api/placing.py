@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.activation import write_hooks
@@ -21,6 +20,7 @@ from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Stored, 
 from conda_assets.paths import LastSpot
 from conda_assets.plan import url_key
 from conda_assets.receipt import read_receipt, receipt_path, write_receipt
+from conda_assets.records import replace
 
 __all__ = ["Ledger"]
 

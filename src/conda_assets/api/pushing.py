@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from conda_assets.errors import AssetsError, NotStored, RemoteFailed, UsageError
 from conda_assets.events import Failed, Noted, Observer, Progressed
 from conda_assets.model import Asset, Report, State, Stored, Target
 from conda_assets.receipt import read_receipt, receipt_path
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings
 from conda_assets.store import open_stores
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from conda_assets import spec as specs
@@ -18,6 +17,7 @@ from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import UsageError
 from conda_assets.events import Observer, nobody
 from conda_assets.model import Report, Target
+from conda_assets.records import replace
 from conda_assets.settings import Settings, load
 from conda_assets.sources import read_text
 

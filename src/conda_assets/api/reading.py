@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from conda_assets.digest import Follower, Pieces, digest_part
 from conda_assets.events import Observer, Progressed
+from conda_assets.records import dataclass, field
 
 __all__ = ["File", "Reader", "Stopped", "await_all", "cores"]
 

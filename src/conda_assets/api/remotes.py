@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, AssetsError, SizeMismatch
 from conda_assets.events import Noted, Observer
 from conda_assets.model import Asset, Fresh, Locked, path_of_url, shown_url
+from conda_assets.records import replace
 from conda_assets.settings import Settings
 from conda_assets.sources import is_local, probe
 

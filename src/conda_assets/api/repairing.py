@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from conda_assets.api.options import Options
@@ -20,6 +19,7 @@ from conda_assets.fetch.want import Salvage
 from conda_assets.link import place
 from conda_assets.model import Health, LinkMode, Placed, Report, Spec, Stored, Target
 from conda_assets.receipt import read_receipt
+from conda_assets.records import dataclass, field, replace
 from conda_assets.settings import Settings
 from conda_assets.store import Store, Tree, open_stores
 

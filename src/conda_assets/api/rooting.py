@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from conda_assets.api.places import place_of
@@ -13,6 +12,7 @@ from conda_assets.errors import StoreFailed, UsageError
 from conda_assets.model import Placed, Target
 from conda_assets.model import Root as Where
 from conda_assets.receipt import read_receipt, receipt_path
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Settings, home_of
 from conda_assets.store import HEX, Outside, Root, Standing, Store, Tree, place_now, read_roots
 

@@ -10,7 +10,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError
 from conda_assets.events import Noted, Observer
 from conda_assets.model import Asset, Locked, Report, Spec
+from conda_assets.records import replace
 from conda_assets.settings import Settings
 from conda_assets.spec.lockfile import Entry
 from conda_assets.store import open_stores

@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from conda_assets.activation import FOLDER_VARIABLE, MARKER, set_by_user
@@ -25,6 +24,7 @@ from conda_assets.errors import DigestMismatch, DiskFull, DiskRefused
 from conda_assets.events import Observer, Waiting
 from conda_assets.model import PREFIX_FOLDER, Asset, Stored, Target
 from conda_assets.receipt import read_receipt
+from conda_assets.records import dataclass, field
 from conda_assets.store import Store, open_stores
 
 __all__ = ["Stage", "open_stage", "variables"]

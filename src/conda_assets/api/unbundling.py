@@ -12,7 +12,6 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -21,6 +20,7 @@ from conda_assets.api.copying import Meter, write_hashed
 from conda_assets.digest import Digest
 from conda_assets.errors import BundleRefused, DigestMismatch, DiskFull, SpecInvalid, UsageError
 from conda_assets.events import Observer, nobody
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings
 from conda_assets.spec import load_texts
 from conda_assets.store import Store, open_stores

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from conda_assets.errors import ArchiveRefused, AssetsError, DiskRefused, FilesD
 from conda_assets.events import Event, Noted, Observer, Progressed, Unpacking
 from conda_assets.link import remove_placed
 from conda_assets.model import Asset, LinkMode, Placed, Stored, last_part
+from conda_assets.records import replace
 from conda_assets.store import Store
 
 if TYPE_CHECKING:

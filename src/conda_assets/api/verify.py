@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 
 from conda_assets.api.look import health
@@ -17,6 +16,7 @@ from conda_assets.errors import AssetsError, DigestMismatch, DiskRefused
 from conda_assets.events import Event, Noted, Observer, Reading, nobody
 from conda_assets.model import Asset, Health, Placed, Report, Target, shown_size
 from conda_assets.receipt import read_receipt
+from conda_assets.records import replace
 
 __all__ = ["locked_pieces", "verify"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.bootstrap.choices import ENGINES, Choices, Created
@@ -19,6 +18,7 @@ from conda_assets.bootstrap.prefix import Ground, inspect_ground
 from conda_assets.bootstrap.requested import parse_requested
 from conda_assets.errors import BootstrapFailed, UsageError
 from conda_assets.events import Noted, Observer, nobody
+from conda_assets.records import replace
 from conda_assets.settings import Settings
 
 __all__ = ["ENGINES", "Choices", "Created", "Found", "create", "find_conda"]

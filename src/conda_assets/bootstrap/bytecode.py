@@ -12,10 +12,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.bootstrap.records import write_record
+from conda_assets.records import dataclass
 
 __all__ = ["compile_noarch", "python_of"]
 

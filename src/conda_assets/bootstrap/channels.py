@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
 from conda_assets.condarc import read_condarcs
 from conda_assets.model import shown_url
+from conda_assets.records import dataclass, field
 
 __all__ = ["ChannelNames", "read_channel_names", "shown_channel", "without_secrets"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.bootstrap.script import activation_command
 from conda_assets.model import ENGINES
+from conda_assets.records import dataclass
 
 __all__ = ["ENGINES", "Choices", "Created"]
 

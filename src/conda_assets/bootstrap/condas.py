@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.bootstrap.choices import Choices
@@ -16,6 +15,7 @@ from conda_assets.bootstrap.prefix import Ground, inspect_ground
 from conda_assets.bootstrap.requested import Requested
 from conda_assets.errors import BootstrapFailed, UsageError
 from conda_assets.events import Noted, Observer
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings
 
 __all__ = ["Found", "create_with", "find_conda"]

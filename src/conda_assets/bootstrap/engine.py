@@ -14,12 +14,12 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from conda_assets.bootstrap.channels import shown_channel
 from conda_assets.bootstrap.wire import Done, EngineSpec, Failed, Job, Line, Package, Progress, parse_job, to_line
+from conda_assets.records import dataclass
 
 if TYPE_CHECKING:
     from rattler import Client, GenericVirtualPackage, MatchSpec, PrefixRecord, RepoDataRecord, VirtualPackage

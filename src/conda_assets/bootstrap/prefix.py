@@ -24,11 +24,11 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from conda_assets.errors import BootstrapFailed, UsageError
+from conda_assets.records import dataclass
 
 __all__ = [
     "Ground",

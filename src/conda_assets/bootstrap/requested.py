@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from conda_assets.bootstrap.pip import anchored
 from conda_assets.errors import UsageError
+from conda_assets.records import dataclass, field
 
 __all__ = ["Requested", "WantedSpec", "parse_requested", "split_channel"]
 

@@ -11,7 +11,9 @@ Only a `done` or `failed` line counts as the result: the engine's process can cr
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+
+from conda_assets.records import dataclass
 
 __all__ = ["Done", "EngineSpec", "Failed", "Job", "Package", "Progress", "job_to_line", "parse_job", "parse_line", "to_line"]
 

@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from conda_assets.cli.document import SCHEMA, report_document
 from conda_assets.errors import Interrupted, UsageError
 from conda_assets.model import Asset, Outcome, Report, Spec, State, Target, shown_size
 from conda_assets.plan import why_not
+from conda_assets.records import replace
 from conda_assets.spec.exporters import aria2_text, metalink_text
 from conda_assets.spec.source import local_path
 from conda_assets.store import open_stores

@@ -11,7 +11,6 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from conda_assets.cli.target import find_target
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.model import Report, Spec, Target, shown_url
+from conda_assets.records import dataclass, replace
 from conda_assets.settings import Settings, Sharing, parse_rate
 from conda_assets.terminal import drawing, say, width_of
 

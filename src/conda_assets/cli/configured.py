@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from conda_assets.cli.call import Call
 from conda_assets.cli.document import SCHEMA
 from conda_assets.errors import UsageError
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings
 from conda_assets.terminal import info_text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.api.members import strays
@@ -19,6 +18,7 @@ from conda_assets.cli.logged import log_failures
 from conda_assets.errors import Interrupted, UsageError
 from conda_assets.model import Health, Report, Spec, Target
 from conda_assets.receipt import read_receipt
+from conda_assets.records import replace
 from conda_assets.terminal import plan_text, report_text, say, status_text
 
 __all__ = ["run_fetch", "run_sync", "run_verify", "show_plan", "sync_into"]

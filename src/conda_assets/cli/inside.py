@@ -13,7 +13,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from os.path import expanduser, expandvars
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from conda_assets.digest import Digest
 from conda_assets.errors import AssetsError, Hint, Interrupted
 from conda_assets.model import Asset, Health, LinkMode, Outcome, Placed, Report, Spec, Target, shown_url
 from conda_assets.receipt import read_receipt
+from conda_assets.records import dataclass
 from conda_assets.settings import Settings, load
 from conda_assets.terminal import drawing, plan_text, report_text, say, width_of
 

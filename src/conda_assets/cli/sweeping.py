@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from conda_assets.cli.call import Call, asks
@@ -11,6 +10,7 @@ from conda_assets.cli.document import SCHEMA
 from conda_assets.cli.logged import log_lines
 from conda_assets.errors import Offline, UsageError
 from conda_assets.model import shown_size
+from conda_assets.records import dataclass
 from conda_assets.remote.kind import Held
 from conda_assets.remote.opening import open_remote
 from conda_assets.remote.sweeping import Finding, Swept, survey, sweep

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from conda_assets.digest import Digest, Follower
@@ -16,6 +15,7 @@ from conda_assets.errors import AssetsError, DigestMismatch, NetworkFailed, Size
 from conda_assets.fetch.salvage import salve
 from conda_assets.fetch.want import Arrival, Claim, Salvage, Want
 from conda_assets.model import Asset, Fresh, Locked, Stored, shown_url
+from conda_assets.records import dataclass, field, replace
 from conda_assets.transport import Job
 from conda_assets.web.reach import origin_of
 

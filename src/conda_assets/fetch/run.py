@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 
 from conda_assets.digest import Follower, piece_size_for, sum_size_for
 from conda_assets.errors import (
@@ -30,6 +29,7 @@ from conda_assets.fetch.hosts import Hosts
 from conda_assets.fetch.item import Item
 from conda_assets.fetch.want import Arrival, Claim, Limits, Small, Want, Warehouse
 from conda_assets.model import Asset, Locked, Stored, shown_url
+from conda_assets.records import replace
 from conda_assets.transport import Tiding, Transport
 
 __all__ = ["fetch"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from conda_assets.digest import Digest, Pieces
 from conda_assets.errors import AssetsError
 from conda_assets.model import Asset, Laid, Stored
+from conda_assets.records import dataclass
 
 __all__ = ["Arrival", "Claim", "Limits", "Quick", "Salvage", "Small", "Tray", "Want", "Warehouse"]
 

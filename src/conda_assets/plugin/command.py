@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from conda_assets.plugin.context import conda_error, context, prefix_of, said, values
 from conda_assets.plugin.files import accept_key, folder_of, read, reads_by_class, write_copies
+from conda_assets.records import dataclass
 
 if TYPE_CHECKING:
     from conda_assets.model import Spec

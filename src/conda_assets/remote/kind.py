@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
 
 from conda_assets.digest import Digest
 from conda_assets.errors import DigestMismatch, RemoteFailed
 from conda_assets.model import Stored
+from conda_assets.records import dataclass
 
 __all__ = ["AT_ONCE", "ONE_PUT_BYTES", "Gone", "Held", "RemoteStore", "Sent", "check_hash"]
 

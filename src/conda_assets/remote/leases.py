@@ -14,9 +14,9 @@ import os
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from conda_assets.records import dataclass
 from conda_assets.remote.kind import Held, RemoteStore
 
 __all__ = ["Lease", "machine_name", "put_lease", "read_lease"]

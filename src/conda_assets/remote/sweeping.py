@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from conda_assets.errors import RemoteFailed
+from conda_assets.records import dataclass, field
 from conda_assets.remote.kind import AT_ONCE, Gone, Held, RemoteStore
 from conda_assets.remote.leases import Lease, read_lease
 

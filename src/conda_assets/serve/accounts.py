@@ -13,9 +13,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from conda_assets.errors import CentreRefused, NotAllowed, NotFound, NotSignedIn, OutOfTurn, TooOften
+from conda_assets.records import dataclass
 from conda_assets.serve.database import Database, Row
 
 __all__ = ["NAME", "ROLES", "SHORTEST_PASSWORD", "Accounts", "Person"]

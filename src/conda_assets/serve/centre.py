@@ -6,7 +6,6 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from conda_assets.api.engine import limits_of, make_transport
 from conda_assets.api.expand import listed
@@ -14,6 +13,7 @@ from conda_assets.api.members import is_several
 from conda_assets.errors import AccessDenied, AssetsError, NetworkFailed
 from conda_assets.events import Event, Noted
 from conda_assets.model import Asset, Locked
+from conda_assets.records import replace
 from conda_assets.serve.accounts import Accounts
 from conda_assets.serve.board import Board
 from conda_assets.serve.carrier import Carrier

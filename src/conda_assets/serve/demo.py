@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from conda_assets.model import Asset
+from conda_assets.records import replace
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.jobs import Wanted

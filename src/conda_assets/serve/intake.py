@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from xml.etree import ElementTree
@@ -13,6 +12,7 @@ from conda_assets import spec as specs
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import CentreRefused, LockInvalid, SpecInvalid
 from conda_assets.model import Asset, last_part
+from conda_assets.records import dataclass, replace
 from conda_assets.serve.addresses import is_public, literal_address, plain_host
 from conda_assets.serve.jobs import Wanted
 from conda_assets.spec.lockread import read_lock

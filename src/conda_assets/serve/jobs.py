@@ -6,13 +6,13 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
 from conda_assets.api.sync import want_key
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.model import Asset, Stored, shown_url
+from conda_assets.records import dataclass, field
 from conda_assets.serve.database import Row
 
 __all__ = ["ENDED", "Job", "JobState", "Need", "Wanted", "new_job", "read_job"]

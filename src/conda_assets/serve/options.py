@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import UsageError
+from conda_assets.records import dataclass
 
 __all__ = ["LOOPBACK", "ServeOptions"]
 

@@ -8,7 +8,8 @@ import re
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+
+from conda_assets.records import dataclass
 
 __all__ = ["Origin", "Sample"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from conda_assets.errors import CentreRefused
+from conda_assets.records import dataclass
 
 __all__ = ["Pace", "Window", "read_pace"]
 

@@ -8,12 +8,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from types import FrameType
 
 import uvicorn
 
 from conda_assets.errors import UsageError
+from conda_assets.records import replace
 from conda_assets.serve.app import make_app
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.options import ServeOptions

@@ -10,7 +10,6 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from conda_assets.digest import ALGORITHMS, Digest, parse_digest
 from conda_assets.errors import NotFound
+from conda_assets.records import dataclass
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import person_of
 from conda_assets.serve.jobs import ENDED, JobState

@@ -6,10 +6,10 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from conda_assets.errors import DiskRefused, UsageError
+from conda_assets.records import dataclass, field
 
 __all__ = ["Change", "Where", "apply_change", "outranked", "read_file"]
 

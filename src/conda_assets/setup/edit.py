@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from conda_assets.records import dataclass
 from conda_assets.setup.read import CHANNEL, CHANNELS, NULL, PRIORITY, Unsafe, channels_of, is_channel, parse, root_of, without
 
 __all__ = ["put_channel_first", "set_strict"]

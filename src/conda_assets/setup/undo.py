@@ -15,9 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from difflib import SequenceMatcher
 from typing import Any
+
+from conda_assets.records import dataclass
 
 __all__ = ["FORMAT", "Record", "Step", "read_record", "record_text", "step_between", "undo_step"]
 

@@ -10,7 +10,6 @@ A source is a module (or any object) with the functions of `Source`, and `vouch`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
@@ -18,6 +17,7 @@ from urllib.parse import SplitResult, parse_qs, urldefrag, urlsplit
 
 from conda_assets.errors import FileMissing, NoSource, NotThere
 from conda_assets.model import Asset, Fresh, Locked, path_of_url
+from conda_assets.records import replace
 from conda_assets.settings import Network
 from conda_assets.web.failures import of_status
 from conda_assets.web.reach import origin_of

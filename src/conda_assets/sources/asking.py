@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from conda_assets.errors import AssetFailed, NotTheFile
 from conda_assets.model import shown_url
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Network
 from conda_assets.web.reach import origin_of
 

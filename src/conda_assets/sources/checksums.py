@@ -13,13 +13,13 @@ import binascii
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from conda_assets.digest import ALGORITHMS, Digest
 from conda_assets.errors import AssetFailed
 from conda_assets.model import Locked, last_part
+from conda_assets.records import replace
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask
 

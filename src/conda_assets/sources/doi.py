@@ -15,12 +15,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from urllib.parse import quote, unquote, urlsplit
 
 from conda_assets.errors import AssetFailed, NoSource, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
+from conda_assets.records import replace
 from conda_assets.settings import Network
 from conda_assets.sources import http
 from conda_assets.sources.listing import Polite, matching, pick

@@ -17,7 +17,6 @@ import os
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, unquote
@@ -25,6 +24,7 @@ from urllib.parse import quote, unquote
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import AssetFailed, NetworkFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked
+from conda_assets.records import dataclass, field, replace
 from conda_assets.settings import Network
 from conda_assets.sources import http
 from conda_assets.sources.asking import Answer, ask, bearer, understood

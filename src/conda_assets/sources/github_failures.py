@@ -7,10 +7,10 @@ Source: https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from conda_assets.errors import AccessDenied, AssetFailed, NetworkFailed, NotThere
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask, bearer, understood
 from conda_assets.sources.patterns import nearest

@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import urlsplit
 
 from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, AssetFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
+from conda_assets.records import dataclass, field, replace
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask, strong_etag, understood
 from conda_assets.sources.checksums import of_headers

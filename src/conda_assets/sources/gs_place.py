@@ -7,10 +7,10 @@ gs://bucket/path/name?generation=1730462400  Google's word for a version: it nev
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from conda_assets.digest import Digest
+from conda_assets.records import dataclass
 
 __all__ = ["Object", "Place", "listing_of", "read_place", "recall", "remember"]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 from conda_assets.digest import Digest
 from conda_assets.errors import NoSource, NotThere, Offline, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_size
+from conda_assets.records import replace
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask, bearer
 from conda_assets.sources.hf_failures import failure

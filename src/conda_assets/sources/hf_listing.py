@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Lock
 from urllib.parse import quote
 
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetFailed
+from conda_assets.records import dataclass
 from conda_assets.settings import Network
 from conda_assets.sources.asking import ask, ask_pages, understood
 from conda_assets.sources.hf_failures import failure

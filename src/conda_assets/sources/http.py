@@ -10,7 +10,6 @@ import re
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from conda_assets.digest import hash_of
 from conda_assets.errors import AssetFailed, FileMissing, NotTheFile, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, last_part, shown_url
+from conda_assets.records import dataclass, replace
 from conda_assets.settings import Network
 from conda_assets.sources.asking import ask, body_of, links_of, strong_etag, web_of
 from conda_assets.sources.checksums import beside, of_headers, strongest

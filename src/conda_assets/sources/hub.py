@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from conda_assets.errors import AssetFailed, NoSource
+from conda_assets.records import dataclass, field
 from conda_assets.sources.patterns import is_glob
 
 __all__ = ["Hub", "Place", "read_hub", "read_place"]

@@ -6,12 +6,12 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import quote
 
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import AssetFailed, NetworkFailed, NotTheFile, NotThere
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Network
 from conda_assets.sources import patterns
 from conda_assets.sources.asking import ask

@@ -17,10 +17,10 @@ entity: nothing can grow while it is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from conda_assets.digest import ALGORITHMS, Digest
+from conda_assets.records import dataclass, field
 
 __all__ = ["MEDIA_TYPE", "Entry", "of_name", "read_metalink"]
 

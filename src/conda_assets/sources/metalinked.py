@@ -9,13 +9,13 @@ We read it ourselves: aria2 would take names and folders from it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from urllib.parse import quote, unquote, urldefrag, urlsplit
 
 from conda_assets import sources
 from conda_assets.errors import AssetFailed, NotTheFile, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
+from conda_assets.records import replace
 from conda_assets.settings import Network
 from conda_assets.sources import http
 from conda_assets.sources.checksums import strongest

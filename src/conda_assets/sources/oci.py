@@ -19,13 +19,13 @@ import json
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote, unquote
 
 from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, AssetFailed, DigestMismatch, NoSource, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked
+from conda_assets.records import dataclass, replace
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, understood
 from conda_assets.sources.listing import Listed, digest_or_none, matching, pick

@@ -17,11 +17,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from conda_assets.errors import AccessDenied, AssetFailed, NotTheFile, NotThere
+from conda_assets.records import dataclass
 from conda_assets.sources.listing import Listed, digest_or_none, tidy_url
 
 __all__ = ["REPOSITORIES", "Record"]

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 from conda_assets.errors import AssetFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
+from conda_assets.records import dataclass, replace
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask, strong_etag
 from conda_assets.sources.checksums import of_headers

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import unquote_plus
 from xml.parsers import expat
+
+from conda_assets.records import dataclass
 
 __all__ = ["Listing", "read_listing"]
 

@@ -13,8 +13,9 @@ do not cover where the bucket's name has dots.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from conda_assets.records import dataclass, field
 
 __all__ = ["Place", "read_place"]
 

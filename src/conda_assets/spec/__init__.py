@@ -14,11 +14,11 @@ all files becomes a Spec. All faults are found in one pass. Nothing here imports
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from conda_assets.errors import Fault, FileMissing, SpecInvalid
 from conda_assets.model import Spec
+from conda_assets.records import dataclass
 from conda_assets.spec.across import merge
 from conda_assets.spec.draft import Draft, draft
 from conda_assets.spec.events import Unreadable, fast_parser

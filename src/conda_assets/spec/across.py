@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
 
 from conda_assets.errors import Fault
 from conda_assets.model import Asset, Root
+from conda_assets.records import fields, replace
 from conda_assets.spec.draft import Draft, Spot
 from conda_assets.spec.paths import fold
 from conda_assets.spec.values import shown

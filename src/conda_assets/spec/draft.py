@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from conda_assets.model import Asset, LinkMode, Root, last_part
+from conda_assets.records import dataclass
 from conda_assets.spec.fields import FIELDS
 from conda_assets.spec.nodes import Items, Node, Pairs, Scalar
 from conda_assets.spec.paths import read_path

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from conda_assets.digest import Digest
+from conda_assets.records import dataclass
 
 __all__ = ["Listed", "aria2_text", "metalink_text"]
 

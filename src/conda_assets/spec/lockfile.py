@@ -37,11 +37,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.digest import Digest, Pieces
 from conda_assets.model import Asset
+from conda_assets.records import dataclass
 from conda_assets.spec.hiding import without_secrets
 from conda_assets.spec.nodes import plain_kind
 

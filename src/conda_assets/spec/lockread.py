@@ -6,10 +6,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 from conda_assets.digest import Pieces
 from conda_assets.errors import Fault, LockInvalid
+from conda_assets.records import dataclass, replace
 from conda_assets.spec.events import Unreadable, fast_parser
 from conda_assets.spec.lockfile import FORMAT, Entry, Lock
 from conda_assets.spec.nodes import Items, Node, Pairs, Scalar, entries

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from conda_assets.model import Unpack
+from conda_assets.records import dataclass, field
 from conda_assets.spec.nodes import Items, Node, Pairs, Scalar
 from conda_assets.spec.values import MAX_BYTES, SIZE, Size, Wrong, nearest, read_size, shown
 from conda_assets.spec.walk import Walk, gather, said, text_of

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from conda_assets.records import dataclass
 from conda_assets.spec.nodes import Node, Pairs, Scalar
 from conda_assets.spec.types import Schema, anchored
 from conda_assets.spec.urls import (

@@ -12,11 +12,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import StoreFailed
 from conda_assets.model import Stored
+from conda_assets.records import dataclass
 from conda_assets.store.claim import take
 from conda_assets.store.ground import break_ground
 from conda_assets.store.refusal import refusals

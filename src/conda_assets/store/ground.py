@@ -8,10 +8,10 @@ import os
 import secrets
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import StoreFailed
+from conda_assets.records import dataclass
 from conda_assets.store.tree import LAYOUT_VERSION, Tree
 
 __all__ = ["Ground", "break_ground", "sync_folder"]

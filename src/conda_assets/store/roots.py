@@ -20,12 +20,12 @@ import json
 import os
 import re
 import socket
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from conda_assets.records import dataclass
 from conda_assets.store.ground import Ground
 from conda_assets.store.refusal import nearest
 from conda_assets.store.tree import Tree

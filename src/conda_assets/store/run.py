@@ -16,10 +16,11 @@ import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from conda_assets.locking import CHILDREN_INHERIT, try_lock
+from conda_assets.records import dataclass, field
 from conda_assets.store.ground import Ground
 
 __all__ = ["Run", "Who", "begin_run", "brought_lines", "end_run", "held_lines", "is_run_name", "probe"]

@@ -8,12 +8,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.digest import Digest
 from conda_assets.errors import StoreFailed
 from conda_assets.model import Stored
+from conda_assets.records import dataclass
 
 __all__ = ["LAYOUT_VERSION", "Entry", "Tree", "look"]
 

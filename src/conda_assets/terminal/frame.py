@@ -11,9 +11,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from conda_assets.model import shown_size
+from conda_assets.records import dataclass
 from conda_assets.terminal.lines import total_line
 from conda_assets.terminal.tally import Moving, Tally
 from conda_assets.terminal.words import Line, Tone, cells, left, pad, percent, rate, share, shorten

@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from conda_assets.events import Event, Progressed, Started, Unpacking
+from conda_assets.records import replace
 from conda_assets.terminal.frame import block
 from conda_assets.terminal.lines import Wording, total_line
 from conda_assets.terminal.size import size_of

@@ -17,13 +17,13 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from enum import Enum
 from types import TracebackType
 from typing import TextIO
 
 from conda_assets.events import Event, Failed, Planned, Progressed, Started, Unpacking, Waiting
 from conda_assets.model import shown_url
+from conda_assets.records import fields
 from conda_assets.terminal.lines import Wording, total_log
 from conda_assets.terminal.tally import Tally
 from conda_assets.terminal.words import say

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
+from conda_assets.records import dataclass
 from conda_assets.terminal.words import cells, clean, pad, shorten, wrap
 
 __all__ = ["Column", "table"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 from conda_assets.events import Event, Failed, Finished, Planned, Progressed, Reading, Retrying, Started, Unpacking, Waiting
 from conda_assets.model import Plan, State, Verb
+from conda_assets.records import dataclass, field
 from conda_assets.terminal.words import clean, percent
 
 __all__ = ["Moving", "Pace", "Tally", "Totals"]

@@ -7,12 +7,12 @@ Two of them keep the one protocol below: `aria2` (many connections a file) and `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from conda_assets.errors import AssetsError
 from conda_assets.model import Fresh
+from conda_assets.records import dataclass, field
 from conda_assets.torrent import Swarm
 
 __all__ = ["Job", "Tiding", "Transport"]

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from conda_assets.records import dataclass
 from conda_assets.web.failures import is_page, is_recoded
 from conda_assets.web.reach import target_of
 

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from conda_assets.errors import (
     UpstreamChanged,
 )
 from conda_assets.model import shown_url
+from conda_assets.records import replace
 from conda_assets.settings import Network
 from conda_assets.transport import Job, Tiding, bittorrent, orders
 from conda_assets.transport.answers import Answers, trouble_with

@@ -20,12 +20,12 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from conda_assets.errors import AssetsError, NetworkFailed
 from conda_assets.model import Fresh
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Network
 from conda_assets.transport.lead import Lead
 from conda_assets.web.failures import of_status, retry_after_s

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
+from conda_assets.records import dataclass, replace
 from conda_assets.transport import pieces
 
 __all__ = ["BLOCK_BYTES", "Control", "InFlight", "build", "parse", "with_written", "without_spans"]

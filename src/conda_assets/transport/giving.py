@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Network, Sharing
 from conda_assets.transport import bittorrent, orders
 from conda_assets.transport.daemon import Daemon

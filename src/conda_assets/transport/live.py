@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from conda_assets.errors import AssetsError
 from conda_assets.model import without_user
+from conda_assets.records import dataclass, field
 from conda_assets.transport import Job, Tiding, pieces
 from conda_assets.transport.partial import Journal, Partial, Pin
 

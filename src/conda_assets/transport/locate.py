@@ -11,10 +11,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import EngineFailed
+from conda_assets.records import dataclass
 
 __all__ = ["OLDEST", "Candidate", "Found", "candidates", "find_aria2c"]
 

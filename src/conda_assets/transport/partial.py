@@ -19,10 +19,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from conda_assets.records import dataclass
 from conda_assets.transport import control as control_file
 from conda_assets.transport import pieces
 from conda_assets.transport.control import Control

@@ -10,9 +10,9 @@ import http.client
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from conda_assets.errors import EngineFailed
+from conda_assets.records import dataclass
 
 __all__ = ["Call", "Refused", "Rpc"]
 

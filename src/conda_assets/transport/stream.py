@@ -7,12 +7,12 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from conda_assets.errors import AssetFailed, AssetsError, NetworkFailed, NoSource, NotTheFile, UpstreamChanged
 from conda_assets.model import Fresh
+from conda_assets.records import dataclass, field
 from conda_assets.transport import Job, Tiding, pieces
 from conda_assets.transport.failures import of_disk
 from conda_assets.transport.lead import Lead

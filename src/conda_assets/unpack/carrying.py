@@ -8,9 +8,9 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from conda_assets.paths import Spot, hold
+from conda_assets.records import dataclass
 from conda_assets.unpack.flow import BLOCK_BYTES
 from conda_assets.unpack.manifest import Manifest, Member
 

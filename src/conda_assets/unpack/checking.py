@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import UnsafePath
 from conda_assets.paths import Spot, hold, open_spot, refused
+from conda_assets.records import dataclass
 from conda_assets.unpack.carrying import Ours, discard
 from conda_assets.unpack.flow import BLOCK_BYTES
 from conda_assets.unpack.manifest import Manifest, Member

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+
+from conda_assets.records import dataclass, field
 
 __all__ = ["Blocks", "Entry", "Sort", "sane_time", "seconds_as_ns"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from conda_assets.globs import compile_glob
 from conda_assets.model import Unpack
+from conda_assets.records import dataclass
 from conda_assets.unpack.entry import Entry, Sort
 from conda_assets.unpack.limits import Limits, Meter
 from conda_assets.unpack.names import check_portable, fold, split

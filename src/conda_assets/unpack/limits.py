@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from conda_assets.errors import DiskFull
 from conda_assets.model import shown_size
+from conda_assets.records import dataclass
 from conda_assets.unpack.refusal import Refused
 
 __all__ = ["Limits", "Meter", "Room", "room_of"]

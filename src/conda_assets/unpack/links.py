@@ -8,8 +8,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from conda_assets.records import dataclass
 from conda_assets.unpack.entry import Sort
 from conda_assets.unpack.layout import Landing
 from conda_assets.unpack.limits import Limits

@@ -18,12 +18,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conda_assets.errors import DiskRefused, UsageError
 from conda_assets.model import Unpack
+from conda_assets.records import dataclass
 from conda_assets.unpack.codecs import Codec
 from conda_assets.unpack.limits import Limits
 from conda_assets.unpack.names import split

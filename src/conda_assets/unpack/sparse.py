@@ -11,8 +11,8 @@ Source: GNU tar 1.35 manual, "Storing Sparse Files".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from conda_assets.records import dataclass
 from conda_assets.unpack.flow import Flow
 from conda_assets.unpack.refusal import Refused
 from conda_assets.unpack.tar_header import HEADER_BYTES, Header, number

@@ -20,8 +20,7 @@ Source: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar 1.35 manual, "Bas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from conda_assets.records import dataclass
 from conda_assets.unpack.refusal import Refused
 
 __all__ = ["HEADER_BYTES", "Header", "is_header", "number", "parse_header", "parse_records"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from conda_assets.records import dataclass, field
 from conda_assets.unpack.entry import Blocks, Entry, Sort, seconds_as_ns
 from conda_assets.unpack.flow import Flow
 from conda_assets.unpack.names import decode

@@ -24,10 +24,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 
 from conda_assets.locking import wait_for_lock
 from conda_assets.paths import Spot, hold
+from conda_assets.records import dataclass
 
 __all__ = ["NEW", "NEW_MANIFEST", "OLD", "OLD_MANIFEST", "Work", "alone", "forsaken", "open_work"]
 

@@ -6,10 +6,10 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 
 from conda_assets.paths import Spot
+from conda_assets.records import replace
 from conda_assets.unpack.entry import Entry, Sort, sane_time
 from conda_assets.unpack.flow import BLOCK_BYTES
 from conda_assets.unpack.limits import Meter

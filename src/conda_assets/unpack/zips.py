@@ -12,9 +12,9 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import IO, BinaryIO
 
+from conda_assets.records import dataclass
 from conda_assets.unpack.entry import Blocks, Entry, Sort
 from conda_assets.unpack.flow import BLOCK_BYTES
 from conda_assets.unpack.limits import Limits, Meter

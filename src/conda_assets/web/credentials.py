@@ -22,13 +22,13 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from conda_assets.condarc import read_condarcs
 from conda_assets.model import Fresh
+from conda_assets.records import dataclass, field
 from conda_assets.settings import home_of, root_prefix
 from conda_assets.web.reach import origin_of
 

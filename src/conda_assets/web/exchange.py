@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -19,6 +18,7 @@ from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
 from conda_assets.errors import AssetFailed, InsecureRedirect, NetworkFailed
 from conda_assets.model import shown_url
+from conda_assets.records import dataclass, field
 from conda_assets.settings import Network
 from conda_assets.web import failures
 from conda_assets.web.alarm import alarm

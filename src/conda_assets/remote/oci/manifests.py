@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from conda_assets.digest import Digest
+from conda_assets.records import dataclass
 
 __all__ = [
     "EMPTY",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from conda_assets.digest import Digest
 from conda_assets.model import Asset, Locked
+from conda_assets.records import replace
 from conda_assets.remote.oci.manifests import MANIFEST, Kept, alias_tag, object_tag, place_of, read
 from conda_assets.settings import Network
 from conda_assets.sources.oci import look, refused

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 
 from conda_assets.digest import Digest
+from conda_assets.records import dataclass
 from conda_assets.sources.s3_place import Place, read_place
 
 __all__ = ["MARKER", "VERSION", "Keys", "read_alias"]

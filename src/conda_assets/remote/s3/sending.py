@@ -13,12 +13,12 @@ import json
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from conda_assets.digest import Digest
 from conda_assets.errors import DigestMismatch, RemoteFailed
 from conda_assets.model import Stored
+from conda_assets.records import dataclass, field
 from conda_assets.remote.kind import ONE_PUT_BYTES, Gone, Sent, check_hash
 from conda_assets.remote.s3.client import Bucket, NotKnown, Taken
 from conda_assets.remote.window import Window

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from typing import NamedTuple
 
 from conda_assets.digest import Digest
 from conda_assets.model import Stored, shown_url
+from conda_assets.records import replace
 from conda_assets.remote.kind import AT_ONCE, Gone, Held, RemoteStore, Sent
 from conda_assets.remote.s3.client import Bucket
 from conda_assets.remote.s3.keys import read_alias

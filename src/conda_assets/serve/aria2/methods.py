@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import CentreRefused, NotFound, OutOfTurn
+from conda_assets.records import replace
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.aria2.rows import FOLDER, files_of, row_of, servers_of, uris_of
 from conda_assets.serve.centre import Centre

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from conda_assets.records import dataclass, field
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.rest.schemas import JOB_ID

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import count
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from conda_assets.errors import Fault, SpecInvalid, UsageError
+from conda_assets.records import dataclass, replace
 from conda_assets.spec.entry import Fields, Value
 from conda_assets.spec.importers.found import Found, Unreadable
 from conda_assets.spec.naming import tame

@@ -10,10 +10,10 @@ Source: https://aria2.github.io/manual/en/html/aria2c.html#input-file
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from conda_assets.errors import Fault
+from conda_assets.records import dataclass, field
 from conda_assets.spec.entry import Fields, Value
 from conda_assets.spec.importers.found import Found, Unreadable, digest_fields, last_of, note, read_digest, safe_url
 from conda_assets.spec.naming import name_for, tame

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from conda_assets.digest import ALGORITHMS, Digest, parse_digest
 from conda_assets.errors import Fault
 from conda_assets.model import last_part
+from conda_assets.records import dataclass
 from conda_assets.spec.entry import Fields, Value
 
 __all__ = ["Found", "Unreadable", "digest_fields", "last_of", "note", "read_digest", "safe_url"]

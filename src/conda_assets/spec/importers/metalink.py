@@ -13,11 +13,11 @@ Source: https://www.rfc-editor.org/rfc/rfc5854, Metalink 3.0 Specification, 2nd 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from conda_assets.digest import Digest
 from conda_assets.errors import Fault
+from conda_assets.records import dataclass, field
 from conda_assets.spec.entry import ABOUT, Fields, Value
 from conda_assets.spec.importers.found import Found, Unreadable, digest_fields, note, read_digest, safe_url
 from conda_assets.spec.naming import tame
