@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from conda_assets.errors import DiskFull, DiskRefused, StoreFailed, UnsafePath
-from conda_assets.link import place, remove_placed, set_aside, stamp, stands
+from conda_assets.link import place, place_if_free, remove_placed, set_aside, stamp, stands
 from conda_assets.model import LinkMode, LinkType, Placed, Root, Stored
 from conda_assets.paths import LastSpot
 from mounts import MIB, btrfs, exfat, tmpfs
@@ -491,6 +491,30 @@ def test_a_folder_that_stays_open_for_the_next_file_is_looked_at_again_for_each(
         assert not list(outside.iterdir())
         place(stored, plain.prefix / "elsewhere", mode=AUTO, within=plain.prefix, replace=True, last=last)
     assert (plain.prefix / "elsewhere").read_bytes() == BODY
+
+
+def test_what_stands_at_a_place_stays_when_only_a_free_one_is_wanted(way: Way) -> None:
+    stored = put_into_store(way.store)
+    assert place_if_free(stored, way.target, mode=way.mode, within=way.prefix) is way.expected
+    assert way.target.read_bytes() == BODY
+    for mine in ("file", "folder", "link"):
+        target = way.prefix / mine
+        if mine == "folder":
+            target.mkdir()
+        elif mine == "file":
+            target.write_text("mine")
+        else:
+            try:
+                target.symlink_to("nowhere")
+            except OSError:  # exFAT
+                continue
+        before = target.lstat()
+        assert place_if_free(stored, target, mode=way.mode, within=way.prefix) is None
+        assert (target.lstat().st_ino, target.lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert not [name for name in all_names(way.prefix) if ".conda-assets-" in name]
+    stored.path.unlink()
+    with pytest.raises(StoreFailed):
+        place_if_free(stored, way.prefix / "gone", mode=way.mode, within=way.prefix)
 
 
 @pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="folders cannot be held open here")

@@ -156,31 +156,33 @@ class LastSpot:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._of: tuple[Path, Path] | None = None
+        self._of: tuple[str, Path] | None = None
         self._spot: Spot | None = None
+        self._is: os.stat_result | None = None
 
     def at(self, target: Path, within: Path, asset: str) -> Spot:
         """As `open_spot` with `create`, and with its errors; open until the next call for another folder, or `close`."""
-        of = (target.parent, within)
+        folder, _, name = os.fspath(target).rpartition(os.sep)
+        of = (folder, within)
         if self._spot is None or self._of != of or not self._is_there(self._spot):
             self.close()
             self._spot = self._stack.enter_context(open_spot(target, within, asset, create=True))[-1]
-            self._of = of
-        elif target.name in ("", ".."):
+            self._of, self._is = of, None if self._spot.descriptor is None else os.fstat(self._spot.descriptor)
+        elif name in ("", ".."):
             raise UnsafePath(asset, f"{target} is no name of a file")
         return self._spot
 
     def close(self) -> None:
         """Safe to call twice."""
         self._stack.close()
-        self._of = self._spot = None
+        self._of = self._spot = self._is = None
 
     def _is_there(self, spot: Spot) -> bool:
         """Its path still leads to just this folder: nobody has renamed it, or put another one in its place."""
-        if spot.descriptor is None:
+        if self._is is None:
             return False
         try:
-            return os.path.samestat(spot.path.stat(), os.fstat(spot.descriptor))
+            return os.path.samestat(os.stat(spot.path), self._is)  # noqa: PTH116 - for each of thousands
         except OSError:
             return False
 

@@ -73,7 +73,7 @@ def write_receipt(prefix: Path, placed: Iterable[Placed]) -> None:
     path = receipt_path(prefix)
     rows = [_row(each) for each in sorted(placed, key=lambda each: each.name)]
     # A line an asset; `indent` would take ten times as long, for thousands of them.
-    lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    lines = ",\n  ".join(map(json.JSONEncoder(ensure_ascii=False).encode, rows))
     text = f'{{"schema": {FORMAT}, "assets": [\n  {lines}\n]}}\n'
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:

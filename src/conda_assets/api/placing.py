@@ -14,13 +14,12 @@ from conda_assets.api.unpacking import forget_files, known_files, remove_folder,
 from conda_assets.digest import digest_file
 from conda_assets.errors import DiskRefused, UnsafePath
 from conda_assets.events import Noted, Observer
-from conda_assets.link import place, remove_placed, set_aside, stands
+from conda_assets.link import place, place_if_free, remove_placed, set_aside, stands
 from conda_assets.locking import alone
 from conda_assets.model import Asset, LinkMode, LinkType, Placed, Root, Stored, Target, shown_url
 from conda_assets.paths import LastSpot
 from conda_assets.plan import url_key
 from conda_assets.receipt import read_receipt, receipt_path, write_receipt
-from conda_assets.records import replace
 
 __all__ = ["Ledger"]
 
@@ -40,14 +39,14 @@ class Ledger:
     def __init__(self, target: Target, watch: Observer) -> None:
         self._target, self._watch = target, watch
         self.placed = read_receipt(target.prefix)
-        self._index: dict[Path, set[str]] | None = None
+        self._index: dict[str, set[str]] | None = None
         self._changes: dict[str, Placed | None] = {}
         self._saved_at = time.monotonic()
         self._lock = threading.RLock()
         self._last, self._thread = LastSpot(), threading.get_ident()
 
-    def put(self, asset: Asset, stored: Stored, *, revision: str | None = None) -> Placed:
-        """Place a stored file for an asset, or unpack it; what stood there of the user's is kept aside, never lost.
+    def put(self, asset: Asset, stored: Stored, *, revision: str | None = None) -> tuple[Placed, Path]:
+        """Place a stored file for an asset, or unpack it; what stood there of the user's is kept aside, never lost. And where.
 
         `revision`: what the publisher called the version that came; where the store had it, an older line may know.
 
@@ -57,26 +56,30 @@ class Ledger:
         """
         path = self._target.folder(asset.root) / asset.path
         if asset.unpack is not None:
-            return self._unpack(asset, stored, path)
+            return self._unpack(asset, stored, path), path
         before = self.placed.get(asset.name)
         if before is not None and before.unpack is not None:
             # First, since the one may stand inside the other.
             self._drop(before)
         for folder in [each for each in self._lines_at(path) if each.unpack is not None]:
             self._drop(folder)
-        if _lexists(path) and not self._is_ours(path) and not _is_a_name_of(path, stored):
-            self._set_aside(path, boundary(self._target, asset.root))
+        within = boundary(self._target, asset.root)
         # For one thread: what is staged comes by others.
         last = self._last if threading.get_ident() == self._thread else None
-        link = place(stored, path, mode=asset.link, within=boundary(self._target, asset.root), replace=True, last=last)
-        placed = self._line(asset, path, stored.sha256, stored.size_bytes, link)
-        if before is not None and (before.url_key, before.sha256) == (placed.url_key, placed.sha256):
-            revision = revision or before.revision
-        placed = replace(placed, revision=revision)
-        self._note(placed)
+        link = place_if_free(stored, path, mode=asset.link, within=within, last=last)
+        if link is None:
+            if _lexists(path) and not self._is_ours(path) and not _is_a_name_of(path, stored):
+                self._set_aside(path, within)
+            link = place(stored, path, mode=asset.link, within=within, replace=True, last=last)
+        # The file itself stands there, however it is called.
+        modified_ns = stored.modified_ns if link in (LinkType.HARDLINK, LinkType.SYMLINK) else None
+        if not revision and before is not None and (before.url_key, before.sha256) == (url_key(asset.url), stored.sha256):
+            revision = before.revision
+        placed = self._line(asset, path, stored.sha256, stored.size_bytes, link, modified_ns=modified_ns, revision=revision)
+        self._note(placed, path)
         if before is not None and before.unpack is None and place_of(self._target, before) != path:
             self._drop(before)
-        return placed
+        return placed, path
 
     def _unpack(self, asset: Asset, stored: Stored, path: Path) -> Placed:
         before, within = self.placed.get(asset.name), boundary(self._target, asset.root)
@@ -92,7 +95,7 @@ class Ledger:
         old = known_files(self._target.prefix, folders[0] if folders and asset.name not in folders else asset.name)
         unpack_into(path, asset, stored, prefix=self._target.prefix, within=within, old=old, watch=self._watch)
         placed = self._line(asset, path, stored.sha256, stored.size_bytes, LinkType.COPY)
-        self._note(placed)
+        self._note(placed, path)
         return placed
 
     def tidy(self, placed: Placed) -> None:
@@ -111,7 +114,7 @@ class Ledger:
         if digests[asset.digest.algorithm] != asset.digest:
             return None
         placed = self._line(asset, path, digests["sha256"].hex, size_bytes, LinkType.COPY)
-        self._note(placed)
+        self._note(placed, path)
         return placed
 
     def remove(self, names: Iterable[str]) -> None:
@@ -161,29 +164,40 @@ class Ledger:
     def _lines_at(self, path: Path) -> list[Placed]:
         """Lines of the receipt with that place: of this asset, or of one that had another name."""
         with self._lock:
-            return [self.placed[name] for name in sorted(self._names_at.get(path, ()))]
+            names = self._names_at.get(os.path.normcase(path))
+            return [self.placed[name] for name in sorted(names)] if names else []
 
     @property
-    def _names_at(self) -> dict[Path, set[str]]:
-        """Place → names, because thousands of assets ask; made for the first that does."""
+    def _names_at(self) -> dict[str, set[str]]:
+        """Place, as the system compares it → names, because thousands of assets ask; made for the first that does."""
         if self._index is None:
             self._index = {}
             for name, placed in self.placed.items():
-                self._index.setdefault(place_of(self._target, placed), set()).add(name)
+                self._index.setdefault(os.path.normcase(place_of(self._target, placed)), set()).add(name)
         return self._index
 
     def _set_aside(self, path: Path, within: Path) -> None:
         aside = set_aside(path, within=within)
         self._watch(Noted(f"{path} held something else; it is now {aside}", "warning"))
 
-    def _line(self, asset: Asset, path: Path, sha256: str, size_bytes: int, link: LinkType) -> Placed:
+    def _line(
+        self,
+        asset: Asset,
+        path: Path,
+        sha256: str,
+        size_bytes: int,
+        link: LinkType,
+        *,
+        modified_ns: int | None = None,
+        revision: str | None = None,
+    ) -> Placed:
         return Placed(
             name=asset.name,
             path=asset.path,
             root=asset.root,
             sha256=sha256,
             size_bytes=size_bytes,
-            modified_ns=path.stat().st_mtime_ns,
+            modified_ns=path.stat().st_mtime_ns if modified_ns is None else modified_ns,
             link=link,
             source=shown_url(asset.url),
             url_key=url_key(asset.url),
@@ -195,10 +209,10 @@ class Ledger:
             project=str(self._target.project) if asset.root is Root.PROJECT else None,
             unpack=asset.unpack,
             member=asset.member,
+            revision=revision,
         )
 
-    def _note(self, placed: Placed) -> None:
-        path = place_of(self._target, placed)
+    def _note(self, placed: Placed, path: Path) -> None:
         with self._lock:
             for other in self._lines_at(path):
                 # Renamed in the file: pruning the old name must not take what stands there now.
@@ -209,11 +223,11 @@ class Ledger:
             if placed.name in self.placed:
                 self._forget(placed.name)
             self.placed[placed.name] = self._changes[placed.name] = placed
-            self._names_at.setdefault(path, set()).add(placed.name)
+            self._names_at.setdefault(os.path.normcase(path), set()).add(placed.name)
 
     def _forget(self, name: str) -> None:
         with self._lock:
-            self._names_at[place_of(self._target, self.placed.pop(name))].discard(name)
+            self._names_at[os.path.normcase(place_of(self._target, self.placed.pop(name)))].discard(name)
             self._changes[name] = None
 
     def _drop(self, placed: Placed) -> None:

@@ -276,8 +276,8 @@ class _Sync:
         try:
             link, path = None, stored.path
             if self._ledger:
-                placed = self._ledger.put(asset, stored, revision=arrival.revision if arrival else None)
-                link, path = placed.link, place_of(self._target, placed)
+                placed, path = self._ledger.put(asset, stored, revision=arrival.revision if arrival else None)
+                link = placed.link
         except AssetsError as error:
             self._fail(asset, error)
             return

@@ -10,13 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conda_assets.link.placing import place
+    from conda_assets.link.placing import place, place_if_free
     from conda_assets.link.standing import remove_placed, set_aside, stamp, stands
 
-__all__ = ["place", "remove_placed", "set_aside", "stamp", "stands"]
+__all__ = ["place", "place_if_free", "remove_placed", "set_aside", "stamp", "stands"]
 
 # Looking needs a tenth of what placing does.
-_HOMES = {"place": "placing", "remove_placed": "standing", "set_aside": "standing", "stamp": "standing", "stands": "standing"}
+_HOMES = {
+    **dict.fromkeys(("place", "place_if_free"), "placing"),
+    **dict.fromkeys(("remove_placed", "set_aside", "stamp", "stands"), "standing"),
+}
 
 
 def __getattr__(name: str) -> object:

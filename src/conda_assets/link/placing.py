@@ -12,7 +12,7 @@ from conda_assets.link.making import fresh_name, make, make_private
 from conda_assets.model import LinkMode, LinkType, Stored
 from conda_assets.paths import LastSpot, Spot, open_spot, refused
 
-__all__ = ["place"]
+__all__ = ["place", "place_if_free"]
 
 
 def place(stored: Stored, target: Path, *, mode: LinkMode, within: Path, replace: bool, asset: str = "",
@@ -44,6 +44,34 @@ def place(stored: Stored, target: Path, *, mode: LinkMode, within: Path, replace
             return _place(stored, spots[-1], target, mode, replace, asset)
     except OSError as error:
         raise refused(error, asset, target.parent, stored.size_bytes) from error
+
+
+def place_if_free(
+    stored: Stored, target: Path, *, mode: LinkMode, within: Path, asset: str = "", last: LastSpot | None = None
+) -> LinkType | None:
+    """`place` where nothing stands; None where something does, which stays as it is.
+
+    Raises:
+        UnsafePath, DiskRefused, DiskFull, StoreFailed: as `place`.
+    """
+    asset = asset or target.name
+    try:
+        if last is not None:
+            return _place_if_free(stored, last.at(target, within, asset), target.name, mode)
+        with open_spot(target, within, asset, create=True) as spots:
+            return _place_if_free(stored, spots[-1], target.name, mode)
+    except OSError as error:
+        raise refused(error, asset, target.parent, stored.size_bytes) from error
+
+
+def _place_if_free(stored: Stored, spot: Spot, name: str, mode: LinkMode) -> LinkType | None:
+    # Else a copy would be made for nothing.
+    if spot.look(name) is not None:
+        return None
+    try:
+        return make(stored, spot, name) if mode is LinkMode.AUTO else make_private(stored, spot, name)
+    except FileExistsError:
+        return None
 
 
 def _place(stored: Stored, spot: Spot, target: Path, mode: LinkMode, replace: bool, asset: str) -> LinkType:

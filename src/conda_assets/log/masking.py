@@ -50,6 +50,7 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         _HIDDEN,
     ),
 )
+_SIGNS = tuple(dict.fromkeys(sign for signs, _, _ in _RULES for sign in signs))
 _SECRET_VARIABLE = re.compile(r"(?i)token|secret|passw|passwd|credential|apikey|accesskey|_key$|_auth$|_pat$|_sas$|cookie")
 # Shorter values are words: `1`, `true`, a port.
 _LEAST = 8
@@ -63,10 +64,16 @@ def mask(text: str, secrets: Collection[str] = ()) -> str:
     >>> mask("Authorization: Bearer 0123456789")
     'Authorization: ***'
     """
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+    if secrets:
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = text.replace(secret, _HIDDEN)
     # casefold, since to `re` a long s is an s too.
     folded = text.casefold()
+    for sign in _SIGNS:
+        if sign in folded:
+            break
+    else:
+        return text
     for signs, pattern, replacement in _RULES:
         if any(sign in folded for sign in signs):
             text = pattern.sub(replacement, text)
