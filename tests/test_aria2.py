@@ -483,6 +483,8 @@ def test_a_file_that_has_gone_is_not_flushed(tmp_path: Path) -> None:
     kept.write_bytes(b"x")
     for path in (tmp_path / "gone", kept, tmp_path / "gone"):
         flusher.note(path)
+    assert flusher.leave(kept) is None
+    assert flusher.leave(tmp_path / "gone") is None
     flusher.close()
     flusher.note(kept)
     assert within(5.0, lambda: "flush" not in {each.name for each in threading.enumerate()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import ssl
@@ -438,3 +439,30 @@ def test_the_name_is_for_people(engine: Engine, into: Path) -> None:
     with Server() as server, closing(engine(PATIENT)) as transport:
         drive(transport, [Job("a", (server.add("/w", b"abc"),), into, 3)])
         assert transport.name.startswith("aria2 1." if engine.is_aria2 else "plain HTTP")
+
+
+@pytest.mark.skipif(not hasattr(os, "fdatasync"), reason="no fdatasync on this system")
+@pytest.mark.parametrize("checked", [False, True], ids=["unknown", "checked"])
+def test_what_the_disk_loses_is_told_and_not_believed_later(
+    engine: Engine, into: Path, monkeypatch: pytest.MonkeyPatch, checked: bool
+) -> None:
+    """It tells each loss once, to one who may not be the last to ask."""
+    name, calls = "fdatasync" if engine.is_aria2 else "fsync", itertools.count()
+    real = getattr(os, name)
+
+    def lose_once(descriptor: int) -> None:
+        real(descriptor)
+        if into.exists() and os.fstat(descriptor).st_ino == into.stat().st_ino and next(calls) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, name, lose_once)
+    content = Virtual(24 * MIB)
+    with Server(link=12_000_000) as server:
+        job = Job("a", (server.add("/w.bin", content),), into, content.size, etag='"v0-1800000"', checked=checked)
+        with closing(engine()) as transport:
+            error = drive(transport, [job])["a"].error
+            assert isinstance(error, DiskRefused)
+            assert os.strerror(errno.EIO) in error.message
+            assert beside(into) == set()
+        assert engine.bring(job).done
+        assert written_by(into, content)

@@ -366,6 +366,9 @@ class Aria2:
         if (doubt := self._doubt(live)) is not None:
             self._halt(live)
             return live.tiding(error=doubt)
+        if (trouble := self._flusher.trouble(live.job.into)) is not None:
+            self._halt(live)
+            return self._not_kept(live, trouble)
         if live.row is None or now - live.moved_at <= self._stall_s:
             return live.tiding()
         self._halt(live)
@@ -375,8 +378,10 @@ class Aria2:
         )
 
     def _ended(self, live: Live, row: Row) -> Tiding:
-        doubt = self._doubt(live)
+        doubt, trouble = self._doubt(live), self._flusher.leave(live.job.into)
         self._drop(live)
+        if trouble is not None:
+            return self._not_kept(live, trouble)
         if row.status == "complete":
             if live.job.swarm and (tiding := self._swarm_ended(live)) is not None:
                 return tiding
@@ -392,9 +397,16 @@ class Aria2:
             self._plain.update(map(origin_of, live.job.urls))
         return live.tiding(error=error)
 
+    def _not_kept(self, live: Live, trouble: OSError) -> Tiding:
+        """Which of its bytes the disk has lost it does not say."""
+        with suppress(OSError):
+            live.partial.discard()
+        return live.tiding(error=of_disk(live.job, trouble))
+
     def _halt(self, live: Live) -> None:
         """Take a job from aria2; returns when its files are closed and its control file is written."""
         self._live.pop(live.gid, None)
+        self._flusher.leave(live.job.into)
         self._drop(live)
         self._ask([Call("forceRemove", (live.gid,))])
         deadline = time.monotonic() + _STOP_S

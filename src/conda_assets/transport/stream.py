@@ -6,7 +6,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ __all__ = ["Pace", "Stream"]
 
 _PIECE_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 18
-_JOURNAL_S = 0.5
+_JOURNAL_S = 0.25
 # Fewer bytes in such a time, and the server counts as dead.
 _WINDOW_S, _WINDOW_BYTES = 10.0, 10 * 1024
 # A cut that has brought less is not gone on from at once: a server that gives ten bytes a request would be asked for ever.
@@ -76,6 +77,8 @@ class Stream:
     _fetched: int = 0
     _active: bool = False
     _speed: tuple[float, int] = (0.0, 0)
+    _trouble: OSError | None = None
+    _keeping: threading.Lock = field(default_factory=threading.Lock)
     _bytes_per_s: float = 0.0
 
     def run(self) -> None:
@@ -139,12 +142,17 @@ class Stream:
             partial.control.unlink(missing_ok=True)
             try:
                 if job.size_bytes != 0:
-                    self._from_any(partial, file.fileno())
+                    with self._kept(partial, file.fileno()):
+                        self._from_any(file.fileno())
                 os.ftruncate(file.fileno(), self._at)
             finally:
-                self._keep(partial, file.fileno())
+                if self._trouble is None:
+                    self._keep(partial, file.fileno())
+                else:
+                    # Which of its bytes the disk has lost it does not say.
+                    partial.discard()
 
-    def _from_any(self, partial: Partial, descriptor: int) -> None:
+    def _from_any(self, descriptor: int) -> None:
         """From the first URL that serves.
 
         Raises:
@@ -153,14 +161,14 @@ class Stream:
         errors: list[AssetsError] = []
         for url in self.job.urls:
             try:
-                return self._from(url, partial, descriptor)
+                return self._from(url, descriptor)
             except AssetFailed as error:
                 if self.stopping.is_set():
                     raise _Stopped from error
                 errors.append(error)
         raise next((error for error in errors if error.retryable), errors[0])
 
-    def _from(self, url: str, partial: Partial, descriptor: int) -> None:
+    def _from(self, url: str, descriptor: int) -> None:
         scheme = urlsplit(url).scheme.lower()
         if self.job.in_swarm_alone or (scheme not in ("http", "https") and url not in self.job.fresh):
             what = "a torrent" if self.job.in_swarm_alone else f"`{scheme}:`"
@@ -169,7 +177,7 @@ class Stream:
         while True:
             before = self._at
             try:
-                self._once(lead, partial, descriptor)
+                self._once(lead, descriptor)
                 self._skip()
                 if not self._bits or self._at == self.job.size_bytes:
                     return
@@ -179,7 +187,7 @@ class Stream:
                     raise
                 self._skip()
 
-    def _once(self, lead: Lead, partial: Partial, descriptor: int) -> None:
+    def _once(self, lead: Lead, descriptor: int) -> None:
         job = self.job
         headers = self._range() if self._at or self._bits else {}
 
@@ -189,13 +197,13 @@ class Stream:
         with lead.through(send) as answer:
             if answer.status == 416 and headers:
                 # Either the file shrank, or the server refuses ranges: from the start it says which.
-                self._at, self._bits = 0, b""
-                return self._once(lead, partial, descriptor)
+                self._start_over()
+                return self._once(lead, descriptor)
             expected = self._check(answer)
             if not self._bits:
                 os.ftruncate(descriptor, self._at)
             self._active = True
-            self._write(answer, partial, descriptor)
+            self._write(answer, descriptor)
         if expected is not None and self._at != expected:
             raise NetworkFailed(job.id, f"{answer.shown} ended after {self._at} of {expected} bytes", cut=True)
         return None
@@ -225,7 +233,7 @@ class Stream:
                 raise NetworkFailed(job.id, f"{shown} sends another part of the file than it was asked for")
             total = None if match[2] == "*" else int(match[2])
         else:
-            self._at, self._bits = 0, b""
+            self._start_over()
             if headers.get("Content-Length", "").isdigit() and "Transfer-Encoding" not in headers:
                 total = int(headers["Content-Length"])
         if total is not None and job.size_bytes is not None and total != job.size_bytes:
@@ -258,9 +266,8 @@ class Stream:
         while self._bits and self._at < size_bytes and pieces.has_piece(self._bits, self._at // self._piece_bytes):
             self._at = min((self._at // self._piece_bytes + 1) * self._piece_bytes, size_bytes)
 
-    def _write(self, answer: Exchange, partial: Partial, descriptor: int) -> None:
-        kept_at = window_at = time.monotonic()
-        window_bytes = 0
+    def _write(self, answer: Exchange, descriptor: int) -> None:
+        window_at, window_bytes = time.monotonic(), 0
         for block in answer.blocks(_BLOCK_BYTES):
             if self.stopping.is_set():
                 raise _Stopped
@@ -272,27 +279,56 @@ class Stream:
                 self._at, view = self._at + written, view[written:]
             self._fetched += len(block)
             window_bytes += len(block)
+            self._look_at_disk()
             now = time.monotonic()
-            if now - kept_at >= _JOURNAL_S:
-                kept_at = now
-                self._keep(partial, descriptor)
             if now - window_at >= _WINDOW_S:
                 if window_bytes < _WINDOW_BYTES and not self.pace.bytes_per_s:
                     raise NetworkFailed(self.job.id, f"{answer.shown}: slower than 1 kB/s")
                 window_at, window_bytes = now, 0
             self.pace.wait(len(block), self.stopping)
 
+    @contextmanager
+    def _kept(self, partial: Partial, descriptor: int) -> Iterator[None]:
+        """Keep the journal meanwhile, in a thread of its own: a disk takes its time, and the server would wait for it."""
+        over = threading.Event()
+
+        def keep() -> None:
+            try:
+                while not over.wait(_JOURNAL_S):
+                    self._keep(partial, descriptor)
+            except OSError as error:
+                # A disk tells it once, so nobody else will be told.
+                self._trouble = error
+
+        keeper = threading.Thread(target=keep, name="journal", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
+            self._look_at_disk()
+
     def _keep(self, partial: Partial, descriptor: int) -> None:
         """Write the journal, the data before it: it is then true even after a power cut."""
         pin = pin_of(self.job)
         if pin.size_bytes is None or pin.size_bytes == 0:
             return
-        os.fsync(descriptor)
-        whole = self._at == pin.size_bytes
-        length = self._piece_bytes if self._bits else _PIECE_BYTES
-        count = pieces.count_pieces(self._at, length) if whole else self._at // length
-        bits = pieces.with_pieces(self._bits or pieces.empty_bits(pin.size_bytes, length), range(count))
-        partial.write_journal(Journal(pin, length, bits, synced=True))
+        with self._keeping:
+            at, bits, length = self._at, self._bits, self._piece_bytes if self._bits else _PIECE_BYTES
+            os.fsync(descriptor)
+            count = pieces.count_pieces(at, length) if at == pin.size_bytes else at // length
+            bits = pieces.with_pieces(bits or pieces.empty_bits(pin.size_bytes, length), range(count))
+            partial.write_journal(Journal(pin, length, bits, synced=True))
+
+    def _look_at_disk(self) -> None:
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _start_over(self) -> None:
+        """Nothing of the file is there any more; not while the journal says otherwise."""
+        with self._keeping:
+            self._at, self._bits = 0, b""
 
 
 def _differs(job: Job, headers: Mapping[str, str]) -> bool:
