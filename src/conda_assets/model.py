@@ -8,7 +8,6 @@ Sizes are bytes, times seconds, time stamps nanoseconds; the names say so.
 from __future__ import annotations
 
 import os
-import re
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -382,11 +382,11 @@ class Report:
         return tuple(row for row in self.outcomes if row.error is not None and not row.optional)
 
 
-_USERINFO = re.compile(r"^[^@]*@")
+_USERINFO = regex(r"^[^@]*@")
 # Nothing to hide, and as `urlunsplit` would write it: five times as fast as to look into it.
-_OPEN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9][A-Za-z0-9._~:/%!$&'()*+,;=-]*")
+_OPEN = regex(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9][A-Za-z0-9._~:/%!$&'()*+,;=-]*")
 # conda's tokens stand in the path. Source: conda.common.url.split_anaconda_token
-_TOKEN = re.compile(r"/t/[A-Za-z0-9-]+(?=/|$)")
+_TOKEN = regex(r"/t/[A-Za-z0-9-]+(?=/|$)")
 
 
 def shown_url(url: str) -> str:

@@ -10,12 +10,12 @@ oci://registry.example:5000/repository                    a container registry
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from conda_assets.errors import UsageError
+from conda_assets.regexes import regex
 
 __all__ = ["read_age", "sort_stores"]
 
@@ -23,7 +23,7 @@ _KNOWN = ("endpoint", "region", "style")
 _AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _OCI_FORM = "write it as `oci://registry.example:5000/repository`"
 # Registry and repository. Source: distribution-spec 1.1, "Pulling manifests".
-_OCI = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d+)?/[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*")
+_OCI = regex(r"(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d+)?/[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*")
 _FORM = "write it as `s3://bucket/prefix?endpoint=https://server.example`"
 
 

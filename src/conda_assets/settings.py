@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
 from conda_assets.places import read_age, sort_stores
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 from conda_assets.version import __version__
 
 __all__ = ["LEVELS", "Network", "Settings", "Sharing", "home_of", "load", "native_subdir", "parse_rate", "root_prefix"]
@@ -65,7 +65,7 @@ _MACHINES = {
     "i686": "32",
     "s390x": "s390x",
 }
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)i?[bB]?(?:/s)?")
+_RATE = regex(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)i?[bB]?(?:/s)?")
 
 
 @dataclass(frozen=True, slots=True)

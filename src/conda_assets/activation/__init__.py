@@ -23,6 +23,7 @@ from pathlib import Path
 from conda_assets.activation.shells import MARKER, SHELLS, Place, Shell
 from conda_assets.errors import DiskRefused, UsageError
 from conda_assets.model import PREFIX_FOLDER
+from conda_assets.regexes import regex
 
 __all__ = ["FOLDER_VARIABLE", "MARKER", "remove_hooks", "set_by_user", "write_hooks"]
 
@@ -32,8 +33,8 @@ FOLDER_VARIABLE = "CONDA_ASSETS_DIR"
 _ACTIVATE, _DEACTIVATE = "activate.d", "deactivate.d"
 # In the first line of each of our files, and by it alone a file is known as ours.
 _OURS = b"Written by conda-assets"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MARKED = re.compile(re.escape(MARKER).encode() + rb"([A-Za-z_][A-Za-z0-9_]*)")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_MARKED = regex(re.escape(MARKER).encode() + rb"([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def write_hooks(prefix: Path, variables: Mapping[str, Path]) -> None:

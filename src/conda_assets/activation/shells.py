@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["MARKER", "SHELLS", "Place", "Shell"]
 
@@ -26,9 +27,9 @@ __all__ = ["MARKER", "SHELLS", "Place", "Shell"]
 MARKER = "_CONDA_ASSETS_SET_"
 
 _FIRST_LINE = "Written by conda-assets, and written again by each sync: edits are lost"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_ODD = re.compile(r"(?![A-Za-z0-9/._-])[\x00-\x7f]")
-_UNPAIRED = re.compile(r"[\ud800-\udfff]")  # bytes of a file name that are not UTF-8, as os.fsdecode has them
+_CONTROL = regex(r"[\x00-\x1f\x7f]")
+_ODD = regex(r"(?![A-Za-z0-9/._-])[\x00-\x7f]")
+_UNPAIRED = regex(r"[\ud800-\udfff]")  # bytes of a file name that are not UTF-8, as os.fsdecode has them
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ give the same bytes. `tar -x` and `sha256sum` read a bundle without us. Pure; `e
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import BundleRefused
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["FORMAT", "MANIFEST", "Contents", "Object", "Text", "contents_of", "manifest_text"]
 
@@ -31,8 +31,8 @@ MANIFEST = "conda-assets-bundle.json"
 #: 100,000 assets take 30 MB.
 MANIFEST_BYTES = 256 << 20
 _SPEC_BYTES = 64 << 20
-_SHA256 = re.compile("[0-9a-f]{64}")
-_SPEC_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,120}\.(?:yml|yaml|lock)")
+_SHA256 = regex("[0-9a-f]{64}")
+_SPEC_NAME = regex(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,120}\.(?:yml|yaml|lock)")
 
 
 @dataclass(frozen=True, slots=True)

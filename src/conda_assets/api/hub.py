@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -27,11 +26,12 @@ from conda_assets.errors import AssetsError, DiskRefused
 from conda_assets.model import Placed, Target
 from conda_assets.receipt import read_receipt
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.sources.hub import Place, read_place
 
 __all__ = ["Home", "lay_out"]
 
-_COMMIT = re.compile("[0-9a-f]{40}")
+_COMMIT = regex("[0-9a-f]{40}")
 _MAIN = "main"
 #: The paths that we made, below `HF_HOME`.
 _OURS = ".conda-assets.json"

@@ -11,6 +11,7 @@ from conda_assets.api.members import member_of
 from conda_assets.errors import AssetsError, DigestMismatch, LockStale, SizeMismatch, UpstreamReplaced, UsageError
 from conda_assets.model import Asset, Locked, Spec, host_of, shown_url
 from conda_assets.records import replace
+from conda_assets.regexes import regex
 from conda_assets.spec.hiding import HIDDEN
 from conda_assets.spec.lockfile import Entry, Lock, misfit, misfits
 from conda_assets.spec.urls import read_url
@@ -19,7 +20,7 @@ from conda_assets.torrent import make_torrent
 
 __all__ = ["Use", "check_vouched", "name_lock", "pin"]
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_VARIABLE = regex(r"\$\{([^}]*)\}")
 
 
 class Use(str, Enum):

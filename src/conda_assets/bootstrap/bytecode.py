@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from conda_assets.bootstrap.records import write_record
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["compile_noarch", "python_of"]
 
-_SITE = re.compile(r"^(?:lib/python(\d\.\d+)/|[Ll]ib/)site-packages/.+\.py$")
+_SITE = regex(r"^(?:lib/python(\d\.\d+)/|[Ll]ib/)site-packages/.+\.py$")
 # Files that some Python cannot compile are expected: `-q -q` is silent about them, and only those that appear are recorded.
 _COMPILE = (
     "import sys, py_compile\n"

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from conda_assets.condarc import read_condarcs
 from conda_assets.model import shown_url
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 
 __all__ = ["ChannelNames", "read_channel_names", "shown_channel", "without_secrets"]
 
@@ -27,9 +28,9 @@ _DEFAULT_CHANNELS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anacon
 _DEFAULT_CHANNELS_WINDOWS = (*_DEFAULT_CHANNELS, "https://repo.anaconda.com/pkgs/msys2")
 _WITHOUT_ANY = ("conda-forge",)
 _KEYS = ("channels", "channel_alias", "default_channels", "custom_channels", "custom_multichannels")
-_PATH = re.compile(r"\.{1,2}([/\\]|$)|~|/|[a-zA-Z]:[/\\]|\\\\")
-_SUBDIR = re.compile(r"/(noarch|(linux|osx|win|emscripten|wasi|freebsd|zos)-[a-z0-9]+)/?$")
-_TOKEN = re.compile(r"/t/[^/]+")
+_PATH = regex(r"\.{1,2}([/\\]|$)|~|/|[a-zA-Z]:[/\\]|\\\\")
+_SUBDIR = regex(r"/(noarch|(linux|osx|win|emscripten|wasi|freebsd|zos)-[a-z0-9]+)/?$")
+_TOKEN = regex(r"/t/[^/]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from urllib.parse import urljoin
 from conda_assets.bootstrap.bytecode import python_of
 from conda_assets.errors import BootstrapFailed, FileMissing
 from conda_assets.events import Noted, Observer
+from conda_assets.regexes import regex
 
 __all__ = ["anchored", "install_pip_section", "require_files"]
 
-_FILE_OPTION = re.compile(r"^(-r|--requirement|-c|--constraint|-e|--editable|-f|--find-links)(?:\s+|=)(.+)$")
+_FILE_OPTION = regex(r"^(-r|--requirement|-c|--constraint|-e|--editable|-f|--find-links)(?:\s+|=)(.+)$")
 _NEEDS_FILE = ("-r", "--requirement", "-c", "--constraint")
 # What pip says that a person wants to see while it works.
-_TELLING = re.compile(r"^\s*(Collecting|Downloading|Building|Installing|Successfully installed|WARNING|Obtaining|Cloning)\b")
+_TELLING = regex(r"^\s*(Collecting|Downloading|Building|Installing|Successfully installed|WARNING|Obtaining|Cloning)\b")
 # Settings that would send packages elsewhere than into the environment.
 _MISLEADING = (
     "PIP_TARGET",

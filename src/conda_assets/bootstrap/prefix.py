@@ -18,7 +18,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import shutil
 import stat
 import sys
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from conda_assets.errors import BootstrapFailed, UsageError
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = [
     "Ground",
@@ -45,9 +45,9 @@ __all__ = [
 
 #: What `conda env config vars unset` writes as a value.
 _UNSET = "***unset***"
-_BLOCK = re.compile(r"==>\s*(.+?)\s*<==")
-_SPECS = re.compile(r"#\s*(\w+)\s*specs:\s*(.+)?")
-_NAME = re.compile(r"^(?:[^\s]*::)?([A-Za-z0-9_.-]+)")
+_BLOCK = regex(r"==>\s*(.+?)\s*<==")
+_SPECS = regex(r"#\s*(\w+)\s*specs:\s*(.+)?")
+_NAME = regex(r"^(?:[^\s]*::)?([A-Za-z0-9_.-]+)")
 
 
 class Ground(str, Enum):

@@ -12,12 +12,11 @@ from conda_assets.bootstrap.prefix import Ground
 from conda_assets.bootstrap.requested import Requested
 from conda_assets.bootstrap.wire import Failed
 from conda_assets.errors import AssetsError, BootstrapFailed, UsageError
+from conda_assets.regexes import regex
 
 __all__ = ["engine_missing", "refusal"]
 
-_NO_CANDIDATE = re.compile(
-    r"No candidates were found for (\S+)|([A-Za-z0-9_.-]+)(?: [^\n,]*)?, for which no candidates were found"
-)
+_NO_CANDIDATE = regex(r"No candidates were found for (\S+)|([A-Za-z0-9_.-]+)(?: [^\n,]*)?, for which no candidates were found")
 _LOOSEN = "loosen the versions that the lines above name"
 
 

@@ -14,14 +14,15 @@ from ruamel.yaml.error import YAMLError
 from conda_assets.bootstrap.pip import anchored
 from conda_assets.errors import UsageError
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 
 __all__ = ["Requested", "WantedSpec", "parse_requested", "split_channel"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SELECTOR = re.compile(r"sel\(\s*(\w+)\s*\)")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_SELECTOR = regex(r"sel\(\s*(\w+)\s*\)")
 _SELECTORS = ("unix", "linux", "osx", "win")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_BRACKET_CHANNEL = re.compile(r"[\[,]\s*channel\s*=\s*['\"]?([^'\"\],]+)['\"]?\s*(?=[\],])")
+_VARIABLE = regex(r"\$(?:\{(\w+)\}|(\w+))")
+_BRACKET_CHANNEL = regex(r"[\[,]\s*channel\s*=\s*['\"]?([^'\"\],]+)['\"]?\s*(?=[\],])")
 
 
 @dataclass(frozen=True, slots=True)

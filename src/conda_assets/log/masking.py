@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from conda_assets.regexes import regex
+
 __all__ = ["mask", "secrets_of"]
 
 _HIDDEN = "***"
@@ -14,44 +16,44 @@ _SECRET_NAME = (
 # What a text must hold, in lower case, for the rule to find anything: most lines hold none of it, and the rules are dear.
 _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # scheme://user:password@host
-    (("@",), re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?:@[^\s/?#@\"'<>]+)*@"), rf"\1{_HIDDEN}@"),
+    (("@",), regex(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?:@[^\s/?#@\"'<>]+)*@"), rf"\1{_HIDDEN}@"),
     # conda's channel tokens: /t/<token>/
-    (("/t/",), re.compile(r"/t/[^\s/?#\"']+"), f"/t/{_HIDDEN}"),
+    (("/t/",), regex(r"/t/[^\s/?#\"']+"), f"/t/{_HIDDEN}"),
     # Every value in a query: signatures have many names. In a request line there is no scheme to be seen.
-    (("?", "&", ";"), re.compile(r"([?&;][^\s=&;#?\"'<>]{1,100}=)[^\s&;#\"'<>]+"), rf"\1{_HIDDEN}"),
-    (("?",), re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*\?)[^\s=&;#\"'<>]+(?=[\s#\"'<>]|$)"), rf"\1{_HIDDEN}"),
+    (("?", "&", ";"), regex(r"([?&;][^\s=&;#?\"'<>]{1,100}=)[^\s&;#\"'<>]+"), rf"\1{_HIDDEN}"),
+    (("?",), regex(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*\?)[^\s=&;#\"'<>]+(?=[\s#\"'<>]|$)"), rf"\1{_HIDDEN}"),
     # Fragments: a redirect may have a token there.
     (
         ("#",),
-        re.compile(r"(?i)((?:\b[a-z][a-z0-9+.-]*://|\blocation:\s*)[^\s#\"'<>]*#)[^\s\"'<>]+"),
+        regex(r"(?i)((?:\b[a-z][a-z0-9+.-]*://|\blocation:\s*)[^\s#\"'<>]*#)[^\s\"'<>]+"),
         rf"\1{_HIDDEN}",
     ),
     # Headers to their end; `authorization = Basic …` too.
     (
         ("authorization", "cookie"),
-        re.compile(r"(?i)(\b(?:proxy-)?(?:authorization|set-cookie|cookie)\b[\"']?\s*[:=]\s*)[^\r\n]+"),
+        regex(r"(?i)(\b(?:proxy-)?(?:authorization|set-cookie|cookie)\b[\"']?\s*[:=]\s*)[^\r\n]+"),
         rf"\1{_HIDDEN}",
     ),
     # Other names of secrets, as headers, options, variables, or members of a record: one word, or what stands in quotes.
     (
         ("authorization", "cookie", "token", "secret", "passw", "key", "signature", "credential"),
-        re.compile(rf"(?i)([\w.-]*{_SECRET_NAME}[\w.-]*[\"']?\s*[:=]\s*)(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"',;&]+)"),
+        regex(rf"(?i)([\w.-]*{_SECRET_NAME}[\w.-]*[\"']?\s*[:=]\s*)(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"',;&]+)"),
         rf"\1{_HIDDEN}",
     ),
     (
         ("bearer", "basic", "digest", "aws4"),
-        re.compile(r"(?i)\b(bearer|basic|digest|aws4-hmac-sha256)\s+(?!\*\*\*)[^\s\"',;]{6,}"),
+        regex(r"(?i)\b(bearer|basic|digest|aws4-hmac-sha256)\s+(?!\*\*\*)[^\s\"',;]{6,}"),
         rf"\1 {_HIDDEN}",
     ),
     # Tokens that tell what they are: Hugging Face, GitHub, GitLab, AWS, Slack, Google, JWT.
     (
         ("hf_", "gh", "glpat-", "xox", "ya29.", "akia", "asia", "eyj"),
-        re.compile(r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|ya29\.|AKIA|ASIA|eyJ)[\w.\-]{8,}"),
+        regex(r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|ya29\.|AKIA|ASIA|eyJ)[\w.\-]{8,}"),
         _HIDDEN,
     ),
 )
 _SIGNS = tuple(dict.fromkeys(sign for signs, _, _ in _RULES for sign in signs))
-_SECRET_VARIABLE = re.compile(r"(?i)token|secret|passw|passwd|credential|apikey|accesskey|_key$|_auth$|_pat$|_sas$|cookie")
+_SECRET_VARIABLE = regex(r"(?i)token|secret|passw|passwd|credential|apikey|accesskey|_key$|_auth$|_pat$|_sas$|cookie")
 # Shorter values are words: `1`, `true`, a port.
 _LEAST = 8
 

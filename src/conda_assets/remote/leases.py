@@ -17,12 +17,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.remote.kind import Held, RemoteStore
 
 __all__ = ["Lease", "machine_name", "put_lease", "read_lease"]
 
 _SCHEMA = 1
-_HEX = re.compile(rb"[0-9a-f]{64}")
+_HEX = regex(rb"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)

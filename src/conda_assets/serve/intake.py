@@ -13,6 +13,7 @@ from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import CentreRefused, LockInvalid, SpecInvalid
 from conda_assets.model import Asset, last_part
 from conda_assets.records import dataclass, replace
+from conda_assets.regexes import regex
 from conda_assets.serve.addresses import is_public, literal_address, plain_host
 from conda_assets.serve.jobs import Wanted
 from conda_assets.spec.lockread import read_lock
@@ -31,9 +32,9 @@ _MOST = 5000
 _URL_CHARACTERS = 8000
 # Of a list of faults, so much is answered.
 _SAID = 8000
-_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_LOCK = re.compile(r"^version: *\d+ *$", re.MULTILINE)
-_METALINK = re.compile(r"<(?:\w+:)?metalink[\s>]")
+_NAME = regex(r"[^A-Za-z0-9._-]+")
+_LOCK = regex(r"^version: *\d+ *$", re.MULTILINE)
+_METALINK = regex(r"<(?:\w+:)?metalink[\s>]")
 _HASHES = {
     "sha-256": "sha256",
     "sha-512": "sha512",

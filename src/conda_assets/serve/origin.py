@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import http.server
 import random
-import re
 import threading
 import time
 from contextlib import suppress
 
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["Origin", "Sample"]
 
 _MIB = 1 << 20
 _STEP_BYTES = 1 << 14
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = regex(r"bytes=(\d+)-(\d*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from conda_assets.errors import CentreRefused
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["Pace", "Window", "read_pace"]
 
-_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_CLOCK = regex(r"([01]\d|2[0-3]):([0-5]\d)")
 _MOST_WINDOWS = 16
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from starlette.routing import Route
 from conda_assets.digest import ALGORITHMS, Digest, parse_digest
 from conda_assets.errors import NotFound
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.serve.centre import Centre
 from conda_assets.serve.door import person_of
 from conda_assets.serve.jobs import ENDED, JobState
@@ -31,7 +31,7 @@ __all__ = ["DESCRIBED", "routes"]
 _BLOCK_BYTES = 1 << 20
 _LOOK_S = 0.1
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_RANGE = regex(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 def _described(name: str, summary: str) -> dict[str, Any]:

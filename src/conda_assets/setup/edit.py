@@ -12,16 +12,17 @@ from itertools import pairwise
 from typing import Any
 
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.setup.read import CHANNEL, CHANNELS, NULL, PRIORITY, Unsafe, channels_of, is_channel, parse, root_of, without
 
 __all__ = ["put_channel_first", "set_strict"]
 
-_BREAK = re.compile(r"\r\n|\n|\r")
-_COLON = re.compile(r"\s*:")
-_ITEM_START = re.compile(r" *-[ \t]+")
-_LINE_REST = re.compile(r"[ \t]*(#[^\r\n]*)?(\r\n|\n|\r|$)")
+_BREAK = regex(r"\r\n|\n|\r")
+_COLON = regex(r"\s*:")
+_ITEM_START = regex(r" *-[ \t]+")
+_LINE_REST = regex(r"[ \t]*(#[^\r\n]*)?(\r\n|\n|\r|$)")
 # conda's own marks in comments: they change an entry's place when files are merged.
-_TOP, _BOTTOM = re.compile(r"#\s*!\s*top\b"), re.compile(r"#\s*!\s*bottom\b")
+_TOP, _BOTTOM = regex(r"#\s*!\s*top\b"), regex(r"#\s*!\s*bottom\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
+
+from conda_assets.regexes import regex
 
 __all__ = ["CHANNEL", "CHANNELS", "NULL", "PRIORITY", "Unsafe", "channels_of", "is_channel", "parse", "root_of", "without"]
 
@@ -16,7 +17,7 @@ PRIORITY = "channel_priority"
 #: The tag of a key without a value.
 NULL = "tag:yaml.org,2002:null"
 
-_FULL_URL = re.compile(r"https?://conda\.anaconda\.org/conda-forge/?")
+_FULL_URL = regex(r"https?://conda\.anaconda\.org/conda-forge/?")
 
 
 class Unsafe(Exception):

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict
 from difflib import SequenceMatcher
 from typing import Any
 
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["FORMAT", "Record", "Step", "read_record", "record_text", "step_between", "undo_step"]
 
 FORMAT = 1
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
+_LINE = regex(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)

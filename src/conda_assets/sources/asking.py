@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,6 +12,7 @@ from urllib.parse import urljoin
 from conda_assets.errors import AssetFailed, NotTheFile
 from conda_assets.model import shown_url
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.web.reach import origin_of
 
@@ -26,8 +26,8 @@ __all__ = ["Answer", "ask", "ask_pages", "bearer", "body_of", "links_of", "next_
 _MOST_BYTES = 32 << 20
 _MOST_PAGES = 1000
 # RFC 8288, 3: `<URI>; rel="next"; type=…`, several after commas.
-_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*!#$&+.^`|~-]+(?:\s*=\s*(?:"[^"]*"|[^\s",;]*))?)*)')
-_PARAMETER = re.compile(r';\s*([\w*!#$&+.^`|~-]+)(?:\s*=\s*(?:"([^"]*)"|([^\s",;]*)))?')
+_LINK = regex(r'<([^>]*)>((?:\s*;\s*[\w*!#$&+.^`|~-]+(?:\s*=\s*(?:"[^"]*"|[^\s",;]*))?)*)')
+_PARAMETER = regex(r';\s*([\w*!#$&+.^`|~-]+)(?:\s*=\s*(?:"([^"]*)"|([^\s",;]*)))?')
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -20,6 +19,7 @@ from conda_assets.digest import ALGORITHMS, Digest
 from conda_assets.errors import AssetFailed
 from conda_assets.model import Locked, last_part
 from conda_assets.records import replace
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask
 
@@ -32,10 +32,10 @@ _NAMES = {
     "sha-256": "sha256", "sha-512": "sha512", "sha": "sha1", "sha-1": "sha1", "md5": "md5", "sha256": "sha256",
     "sha512": "sha512", "sha1": "sha1", "sha2-256": "sha256", "sha2-512": "sha512", "blake3": "blake3",
 }  # fmt: skip
-_AMZ_MD5 = re.compile(r'"([0-9a-f]{32})"')
-_GNU = re.compile(r"(\\?)([0-9a-fA-F]{32,128})[ \t]+\*?(\S.*)")
-_BSD = re.compile(r"([A-Za-z0-9-]+) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})")
-_BARE = re.compile("[0-9a-fA-F]{32,128}")
+_AMZ_MD5 = regex(r'"([0-9a-f]{32})"')
+_GNU = regex(r"(\\?)([0-9a-fA-F]{32,128})[ \t]+\*?(\S.*)")
+_BSD = regex(r"([A-Za-z0-9-]+) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})")
+_BARE = regex("[0-9a-fA-F]{32,128}")
 # Debian's largest list has 2 MB.
 _MOST_BYTES = 4 << 20
 _REMEMBERED_S = 60.0

@@ -13,7 +13,6 @@ Source: https://www.doi.org/the-identifier/resources/factsheets/doi-resolution-d
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from functools import partial
 from urllib.parse import quote, unquote, urlsplit
@@ -21,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 from conda_assets.errors import AssetFailed, NoSource, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, shown_url
 from conda_assets.records import replace
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.sources import http
 from conda_assets.sources.listing import Polite, matching, pick
@@ -33,7 +33,7 @@ __all__ = ["POLITE", "expand", "is_pattern", "probe"]
 #: Another proxy of the handle system, for tests and for places where doi.org cannot be reached.
 VARIABLE = "CONDA_ASSETS_DOI_URL"
 POLITE = Polite()
-_PREFIX = re.compile(r"10\.\d{4,9}(?:\.\d+)*")
+_PREFIX = regex(r"10\.\d{4,9}(?:\.\d+)*")
 # Parts of a DOI after its prefix: `zenodo.1234`, `DVN/ABCDEF`; no repository has more than three.
 _MOST_PARTS = 3
 # Zenodo counts requests, 60 a minute for guests: a large file comes in few, long ones.

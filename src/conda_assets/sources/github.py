@@ -25,6 +25,7 @@ from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import AssetFailed, NetworkFailed, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked
 from conda_assets.records import dataclass, field, replace
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.sources import http
 from conda_assets.sources.asking import Answer, ask, bearer, understood
@@ -34,7 +35,7 @@ from conda_assets.sources.signed import good_for_s
 
 __all__ = ["expand", "is_pattern", "probe", "vouch"]
 
-_PLACE = re.compile(r"(?P<repo>[\w-]+/(?!\.\.?(?:[@/]|$))[\w.-]+?)(?:@(?P<tag>[^@]+?))?(?:/(?P<name>[^/]*))?", re.ASCII)
+_PLACE = regex(r"(?P<repo>[\w-]+/(?!\.\.?(?:[@/]|$))[\w.-]+?)(?:@(?P<tag>[^@]+?))?(?:/(?P<name>[^/]*))?", re.ASCII)
 _JSON = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _BYTES = {"Accept": "application/octet-stream", "X-GitHub-Api-Version": "2022-11-28"}
 # All files of a pattern are described by one answer: guests have 60 an hour.

@@ -6,12 +6,12 @@ token, 404 with one. Source: `hf_raise_for_status` of huggingface_hub.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 from conda_assets.errors import AccessDenied, AssetFailed, NetworkFailed, NotThere
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, ask, bearer, understood
 from conda_assets.sources.hub import Hub, Place
@@ -21,8 +21,8 @@ from conda_assets.web.failures import of_status, retry_after_s
 __all__ = ["failure"]
 
 # draft-ietf-httpapi-ratelimit-headers: `"api";r=0;t=55`, t in seconds.
-_RESET = re.compile(r";\s*t=(\d{1,6})")
-_SHORT = re.compile("[0-9a-f]{7,39}")
+_RESET = regex(r";\s*t=(\d{1,6})")
+_SHORT = regex("[0-9a-f]{7,39}")
 
 
 def failure(asset: str, place: Place, hub: Hub, network: Network, answer: Answer) -> AssetFailed:

@@ -8,7 +8,6 @@ Source: https://huggingface.co/docs/hub/api; `list_repo_tree` of huggingface_hub
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from threading import Lock
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from urllib.parse import quote
 from conda_assets.digest import Digest
 from conda_assets.errors import AssetFailed
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.sources.asking import ask, ask_pages, understood
 from conda_assets.sources.hf_failures import failure
@@ -23,9 +23,9 @@ from conda_assets.sources.hub import Hub, Place
 
 __all__ = ["COMMIT", "SHA256", "File", "commit_of", "files_of", "lengthened", "remembered"]
 
-COMMIT = re.compile("[0-9a-f]{40}")
-SHA256 = re.compile("[0-9a-f]{64}")
-_SHORT_COMMIT = re.compile("[0-9a-f]{7,39}")
+COMMIT = regex("[0-9a-f]{40}")
+SHA256 = regex("[0-9a-f]{64}")
+_SHORT_COMMIT = regex("[0-9a-f]{7,39}")
 _MOST_COMMITS = 8
 
 

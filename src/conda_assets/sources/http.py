@@ -6,7 +6,6 @@ HEAD is not used: signed URLs refuse it, and many servers answer it otherwise th
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from conda_assets.digest import hash_of
 from conda_assets.errors import AssetFailed, FileMissing, NotTheFile, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked, last_part, shown_url
 from conda_assets.records import dataclass, replace
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.sources.asking import ask, body_of, links_of, strong_etag, web_of
 from conda_assets.sources.checksums import beside, of_headers, strongest
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["expand", "is_pattern", "probe", "read_text", "vouch"]
 
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = regex(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
 _ONE_BYTE = {"Range": "bytes=0-0"}
 # A header of the user's that would make another question of ours.
 _OURS = frozenset({"range", "if-range", "if-match", "if-none-match", "accept-encoding", "host", "connection", "content-length"})

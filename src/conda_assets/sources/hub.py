@@ -18,19 +18,18 @@ from urllib.parse import quote, unquote
 
 from conda_assets.errors import AssetFailed, NoSource
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 from conda_assets.sources.patterns import is_glob
 
 __all__ = ["Hub", "Place", "read_hub", "read_place"]
 
-_SPECIAL = re.compile(r"refs/(?:pr/\d+|convert/[\w.-]+)")
+_SPECIAL = regex(r"refs/(?:pr/\d+|convert/[\w.-]+)")
 # The owner, the name; the revision up to a slash, but for those special ones that have slashes; the path.
-_PLACE = re.compile(
-    rf"(?P<repo>[^/@]+(?:/[^/@]+)?)(?:@(?P<revision>{_SPECIAL.pattern}(?=/|$)|[^/]+))?(?:/(?P<path>.*))?", re.DOTALL
-)
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+_PLACE = regex(rf"(?P<repo>[^/@]+(?:/[^/@]+)?)(?:@(?P<revision>{_SPECIAL.pattern}(?=/|$)|[^/]+))?(?:/(?P<path>.*))?", re.DOTALL)
+_NAME = regex(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
 _KINDS = {"models": "models", "datasets": "datasets", "spaces": "spaces", "kernels": "kernels"}
 # `hf://gpt2/config.json` is a file of a repository without owner, `hf://org/name-v1.5` is a repository: told apart by these.
-_FILES = re.compile(
+_FILES = regex(
     r".*\.(?:json|jsonl|txt|md|bin|safetensors|gguf|h5|ot|msgpack|onnx|pt|pth|pkl|model|tflite|csv|tsv|parquet|zip|gz|tar|zst|xz|bz2|npz|npy|ya?ml)",
     re.IGNORECASE,
 )

@@ -26,6 +26,7 @@ from conda_assets.digest import Digest
 from conda_assets.errors import AccessDenied, AssetFailed, DigestMismatch, NoSource, NotThere, SizeMismatch
 from conda_assets.model import Asset, Fresh, Locked
 from conda_assets.records import dataclass, replace
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 from conda_assets.sources.asking import Answer, understood
 from conda_assets.sources.listing import Listed, digest_or_none, matching, pick
@@ -40,7 +41,7 @@ _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.d
 _MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 _ACCEPT = ", ".join((*_MANIFESTS, *_INDEXES))
 # Registry, repository; tag or digest. Source: distribution-spec 1.1, "Pulling manifests".
-_PLACE = re.compile(
+_PLACE = regex(
     r"/*(?P<host>(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d+)?)/(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>[a-z0-9]+:[0-9a-fA-F]{32,}))?"
 )

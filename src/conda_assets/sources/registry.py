@@ -28,6 +28,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from conda_assets.errors import AccessDenied, AssetFailed
+from conda_assets.regexes import regex
 from conda_assets.settings import Network, home_of
 from conda_assets.sources.asking import Answer, ask, understood
 from conda_assets.web.credentials import Login, login_for
@@ -36,7 +37,7 @@ from conda_assets.web.failures import of_status, retry_after_s
 __all__ = ["Registry"]
 
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_PARAMETER = regex(r'(\w+)="([^"]*)"')
 # What a token lives without a word about it. Source: distribution's "Token Authentication Specification".
 _LIFE_S = 60.0
 _HELPER_S = 30.0

@@ -5,9 +5,8 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 
 from __future__ import annotations
 
-import re
-
 from conda_assets.errors import AccessDenied, AssetFailed, NotThere
+from conda_assets.regexes import regex
 from conda_assets.sources.asking import Answer
 from conda_assets.sources.s3_account import has_botocore
 from conda_assets.sources.s3_place import Place
@@ -15,7 +14,7 @@ from conda_assets.web.failures import of_status, retry_after_s
 
 __all__ = ["INSTALL", "REFUSED", "code_of", "failure"]
 
-_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,80})</Code>")
+_CODE = regex(rb"<Code>([A-Za-z0-9.]{1,80})</Code>")
 _RENEW = "renew them: `aws sso login`, or set `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` anew"
 #: How to get what signs.
 INSTALL = "`pip install 'conda-assets[s3]'` or `conda install -c conda-forge botocore`"

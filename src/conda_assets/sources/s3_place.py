@@ -12,15 +12,15 @@ do not cover where the bucket's name has dots.
 
 from __future__ import annotations
 
-import re
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 
 __all__ = ["Place", "read_place"]
 
 # A name that may be a part of a host's.
-_HOST_PART = re.compile("[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_HOST_PART = regex("[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _UNRESERVED = "/-._~"
 
 

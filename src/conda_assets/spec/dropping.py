@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from conda_assets.regexes import regex
 from conda_assets.spec.layout import Layout, Section, Span
 from conda_assets.spec.lines import below, blank_above, content_end, cut, dash, line_end, line_start, replaced
 
 __all__ = ["drop_ways"]
 
-_REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=[\r\n]|\Z)")
+_REST = regex(r"[ \t]*(?:#[^\r\n]*)?(?=[\r\n]|\Z)")
 
 
 def drop_ways(text: str, layout: Layout, section: Section, index: int) -> Iterator[str]:

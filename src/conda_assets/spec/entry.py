@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from conda_assets.regexes import regex
 from conda_assets.spec.fields import FIELDS
 from conda_assets.spec.nodes import plain_kind
 
@@ -18,10 +19,10 @@ Fields = Mapping[str, Value]
 #: No field of an asset: words that stand behind the first line, as a comment.
 ABOUT = "about"
 
-_PLAIN = re.compile(r"[A-Za-z0-9./_~][A-Za-z0-9._~/:@%+=?&$(){}\[\],;!*#'-]*(?: [A-Za-z0-9._~/@%+=()-]+)*")
+_PLAIN = regex(r"[A-Za-z0-9./_~][A-Za-z0-9._~/:@%+=?&$(){}\[\],;!*#'-]*(?: [A-Za-z0-9._~/@%+=()-]+)*")
 # Other readers of the file follow YAML 1.1, where `no` and `12:30` are no texts.
-_MEANS_MORE = re.compile(r":(?: |\Z)| #|\A[0-9:._]+\Z|\A(?:y|n|yes|no|on|off)\Z", re.IGNORECASE)
-_NOT_IN_BRACKETS = re.compile(r"[\[\]{},]")
+_MEANS_MORE = regex(r":(?: |\Z)| #|\A[0-9:._]+\Z|\A(?:y|n|yes|no|on|off)\Z", re.IGNORECASE)
+_NOT_IN_BRACKETS = regex(r"[\[\]{},]")
 _WIDTH = 100
 
 

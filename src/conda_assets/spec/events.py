@@ -5,9 +5,10 @@ Both give the same events. libyaml takes 0.4 s for 10,000 assets, ruamel.yaml, t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from conda_assets.regexes import regex
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -36,9 +37,9 @@ class Unreadable(Exception):
 _SIGNS_READ_DIFFERENTLY = ("\t", "\n%", "\r%", "\x85", "\u2028", "\u2029", "\ufeff")
 # Each begins with a literal, which makes the search 20 times faster.
 _READ_DIFFERENTLY = (
-    re.compile(r"!(?<![^\s,\[{]!)"),  # a tag
-    re.compile(r"&(?<![^\s,\[{]&)[A-Za-z0-9_-]*[^A-Za-z0-9_\s-]"),  # an anchor with other signs in its name, such as `:`
-    re.compile(r"#(?:(?<=[|>]#)|(?<=[|>][-+0-9]#)|(?<=[|>][-+0-9][-+0-9]#))"),  # a comment right behind `|` or `>`
+    regex(r"!(?<![^\s,\[{]!)"),  # a tag
+    regex(r"&(?<![^\s,\[{]&)[A-Za-z0-9_-]*[^A-Za-z0-9_\s-]"),  # an anchor with other signs in its name, such as `:`
+    regex(r"#(?:(?<=[|>]#)|(?<=[|>][-+0-9]#)|(?<=[|>][-+0-9][-+0-9]#))"),  # a comment right behind `|` or `>`
 )
 
 

@@ -11,13 +11,14 @@ from xml.sax.saxutils import escape, quoteattr
 
 from conda_assets.digest import Digest
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["Listed", "aria2_text", "metalink_text"]
 
 #: Our name of an algorithm → theirs (IANA's hash function textual names). They have no blake3.
 _NAMES = {"sha256": "sha-256", "sha512": "sha-512", "sha1": "sha-1", "md5": "md5"}
-_METALINK = re.compile("(?:https?|ftp)://", re.IGNORECASE)
-_ARIA2 = re.compile("(?:https?|ftp|sftp)://|magnet:", re.IGNORECASE)
+_METALINK = regex("(?:https?|ftp)://", re.IGNORECASE)
+_ARIA2 = regex("(?:https?|ftp|sftp)://|magnet:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

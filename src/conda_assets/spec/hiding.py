@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from conda_assets.model import shown_url
+from conda_assets.regexes import regex
 from conda_assets.spec.urls import SECRET_QUERY
 
 __all__ = ["HIDDEN", "has_variable", "led_to", "without_secrets"]
@@ -12,9 +13,9 @@ __all__ = ["HIDDEN", "has_variable", "led_to", "without_secrets"]
 #: Stands for a secret that was written out in the file.
 HIDDEN = "***"
 
-_USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*)@")
-_QUERY = re.compile(r"\?[^#]*")
-_PARAMETER = re.compile(r"([?&;])([^=&;#]+)=([^&;#]*)")
+_USER = regex(r"^([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*)@")
+_QUERY = regex(r"\?[^#]*")
+_PARAMETER = regex(r"([?&;])([^=&;#]+)=([^&;#]*)")
 
 
 def has_variable(written: str) -> bool:

@@ -5,16 +5,16 @@ Only parser events are looked at. What a mark says is a belief: whoever edits by
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from conda_assets.regexes import regex
 from conda_assets.spec.events import Parser, Unreadable, fast_parser, libyaml, ruamel
 
 __all__ = ["Layout", "Section", "Span", "layout_of"]
 
 #: White space and comments, as they may stand between two tokens.
-GAP = re.compile(r"(?:[ \t\r\n\ufeff]|(?:(?<=[ \t\r\n,\[{])|^)#[^\r\n]*)*")
+GAP = regex(r"(?:[ \t\r\n\ufeff]|(?:(?<=[ \t\r\n,\[{])|^)#[^\r\n]*)*")
 
 
 class Span(NamedTuple):

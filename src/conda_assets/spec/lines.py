@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from conda_assets.regexes import regex
 from conda_assets.spec.layout import GAP, Section, Span
 
 __all__ = [
@@ -24,8 +24,8 @@ __all__ = [
     "replaced",
 ]
 
-BREAK = re.compile(r"\r\n|\n|\r")
-_BLANK_LINE = re.compile(r"(?:\A|(?<=\n)|(?<=\r)(?!\n))[ \t]*(?:\r\n|\n|\r)\Z")
+BREAK = regex(r"\r\n|\n|\r")
+_BLANK_LINE = regex(r"(?:\A|(?<=\n)|(?<=\r)(?!\n))[ \t]*(?:\r\n|\n|\r)\Z")
 
 
 class Uneditable(Exception):

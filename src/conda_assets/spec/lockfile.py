@@ -42,6 +42,7 @@ from pathlib import Path
 from conda_assets.digest import Digest, Pieces
 from conda_assets.model import Asset
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.spec.hiding import without_secrets
 from conda_assets.spec.nodes import plain_kind
 
@@ -201,7 +202,7 @@ def _block(key: str, entry: Entry, indent: str) -> Iterator[str]:
             yield from _block("path", each, f"{indent}  ")
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/@:+=?&%~,;()${}*-]| (?=[A-Za-z0-9(]))*")
+_PLAIN = regex(r"[A-Za-z0-9](?:[A-Za-z0-9._/@:+=?&%~,;()${}*-]| (?=[A-Za-z0-9(]))*")
 # What YAML 1.1 readers take for booleans.
 _WORDS = frozenset(("y", "n", "yes", "no", "on", "off"))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from conda_assets.digest import Pieces
 from conda_assets.errors import Fault, LockInvalid
 from conda_assets.records import dataclass, replace
+from conda_assets.regexes import regex
 from conda_assets.spec.events import Unreadable, fast_parser
 from conda_assets.spec.lockfile import FORMAT, Entry, Lock
 from conda_assets.spec.nodes import Items, Node, Pairs, Scalar, entries
@@ -22,8 +23,8 @@ from conda_assets.torrent import torrent_piece_bytes
 __all__ = ["read_lock"]
 
 _MAX_LINE = 8192
-_UNSEEN = re.compile(f"[{UNSEEN}]")
-_CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: .*)?$", re.MULTILINE)
+_UNSEEN = regex(f"[{UNSEEN}]")
+_CONFLICT = regex(r"^(?:<{7}|={7}|>{7}|\|{7})(?: .*)?$", re.MULTILINE)
 
 
 def read_lock(text: str, file: str, relock: str = "conda assets lock") -> Lock:

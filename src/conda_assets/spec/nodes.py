@@ -8,10 +8,10 @@ the same: `no` and `12:30` are text, `0123` is 123.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from conda_assets.regexes import regex
 from conda_assets.spec.events import Parser, Unreadable, libyaml, ruamel
 
 __all__ = ["Items", "Node", "Pairs", "Scalar", "entries"]
@@ -66,12 +66,12 @@ def entries(text: str, *, fast: bool) -> Iterator[tuple[Node, Node]]:
 _BOOLEAN = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _FIRST = frozenset("-+.0123456789")
-_INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
-_NUMBER = re.compile(
+_INTEGER = regex(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
+_NUMBER = regex(
     r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
     r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
-_DATE = re.compile(
+_DATE = regex(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?"
     r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?"

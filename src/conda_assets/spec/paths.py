@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from conda_assets.regexes import regex
 from conda_assets.spec.values import UNSEEN, Wrong, shown
 
 __all__ = ["PATH", "fold", "read_path"]
@@ -21,10 +22,10 @@ _PART = (
     f"[^{_SIGNS}]*[^{_SIGNS} .]"
 )
 PATH = f"(?!.*\\$\\{{)(?:\\./)*(?!~)(?:{_PART}/)*{_PART}/?"
-_PATH = re.compile(PATH)
-_DEVICE_PART = re.compile(f"{_DEVICE}(?: *\\..*)?")
-_INVISIBLE = re.compile(f"[{UNSEEN}]")
-_GIT_PART = re.compile(_GIT)
+_PATH = regex(PATH)
+_DEVICE_PART = regex(f"{_DEVICE}(?: *\\..*)?")
+_INVISIBLE = regex(f"[{UNSEEN}]")
+_GIT_PART = regex(_GIT)
 _PATH_BYTES, _PART_BYTES = 1024, 255  # PATH_MAX of macOS, NAME_MAX of ext4, APFS and NTFS
 
 

@@ -6,14 +6,15 @@ import re
 from typing import NamedTuple
 
 from conda_assets.errors import Fault, SpecInvalid
+from conda_assets.regexes import regex
 from conda_assets.spec.events import Parser, Unreadable, fast_parser, libyaml, unreadable
 
 __all__ = ["has_key", "has_section", "without_section"]
 
 _KEY = r"(?:[&!][^\s,\[\]{}]*[ \t]+)*(?:assets|\"assets\"|'assets')[ \t]*"
 _BREAK = r"\n\r\x85\u2028\u2029"
-_BLOCK_KEY = re.compile(rf"(?:\A|[{_BREAK}]|^---[ \t])[ \t\ufeff]*(?:\?[ \t]+)?{_KEY}(?=[:{_BREAK}]|\Z)", re.MULTILINE)
-_FLOW_KEY = re.compile(rf"[{{,]\s*(?:\?\s+)?{_KEY}\s*:")
+_BLOCK_KEY = regex(rf"(?:\A|[{_BREAK}]|^---[ \t])[ \t\ufeff]*(?:\?[ \t]+)?{_KEY}(?=[:{_BREAK}]|\Z)", re.MULTILINE)
+_FLOW_KEY = regex(rf"[{{,]\s*(?:\?\s+)?{_KEY}\s*:")
 
 
 def has_section(text: str) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from conda_assets.errors import FileMissing, UsageError
 from conda_assets.model import shown_url
+from conda_assets.regexes import regex
 from conda_assets.spec.values import nearest
 
 __all__ = ["DEFAULT_NAMES", "is_file", "local_path", "read_source", "shown_source"]
@@ -19,7 +19,7 @@ DEFAULT_NAMES = ("environment.yml", "environment.yaml", "assets.yml", "assets.ya
 #: 10,000 assets take 4 MB; more than this is a mistake (`-f model.bin`), and would only exhaust memory.
 MAX_BYTES = 64 << 20
 
-_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = regex("[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def shown_source(source: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from conda_assets.regexes import regex
 from conda_assets.spec.values import UNSEEN, Wrong, nearest, shown
 
 __all__ = [
@@ -48,8 +49,8 @@ _ALSO = {
     "docker": "oci", "ssh": "sftp", "scp": "sftp", "ftps": "ftp", "webdav": "https", "dav": "https", "torrent": "magnet",
 }  # fmt: skip
 
-_VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)(\}?))")
-_VARIABLE_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = regex(r"\$(?:\$|\{([^}]*)(\}?))")
+_VARIABLE_NAME = regex("[A-Za-z_][A-Za-z0-9_]*")
 _REFUSED = f'\\s"<>\\\\{UNSEEN}'
 
 
@@ -70,29 +71,27 @@ _RESTS = {
 URL = "|".join(f"{_any_case(scheme)}:{rest}" for scheme, rest in _RESTS.items()) + (
     f"|(?:{'|'.join(map(_any_case, SCHEMES))}):[^{_REFUSED}]*\\$\\{{[^{_REFUSED}]+|[A-Za-z0-9+.-]*\\$\\{{[^{_REFUSED}]+"
 )
-_BAD_SIGN = re.compile(f"[{_REFUSED}]")
+_BAD_SIGN = regex(f"[{_REFUSED}]")
 # Nearly all URLs: nothing to look at twice.
-_PLAIN_WEB = re.compile(
-    r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[1-9][0-9]{0,3})?(?:/[A-Za-z0-9._~%!()*+,;=:@/-]*)?"
-)
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
-_ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-fA-F]|7[fF])")
+_PLAIN_WEB = regex(r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[1-9][0-9]{0,3})?(?:/[A-Za-z0-9._~%!()*+,;=:@/-]*)?")
+_SCHEME = regex(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+_ENCODED_CONTROL = regex(r"%(?:[01][0-9a-fA-F]|7[fF])")
 MAX_URL = 8192
 
 # RFC 9110, 5.6.2
 HEADER_NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_HEADER_NAME = re.compile(HEADER_NAME)
+_HEADER_NAME = regex(HEADER_NAME)
 HEADER_VALUE = "[!-~](?:[ -~]*[!-~])?"
-_HEADER_VALUE = re.compile(HEADER_VALUE)
+_HEADER_VALUE = regex(HEADER_VALUE)
 _OURS_NAMES = (
     "accept-encoding connection content-length content-type expect host if-match if-modified-since if-none-match if-range "
     "if-unmodified-since keep-alive proxy-connection range te trailer transfer-encoding upgrade"
 )
 _OURS = frozenset(_OURS_NAMES.split())
-_SECRET_NAME = re.compile(
+_SECRET_NAME = regex(
     r"authorization|cookie|token|secret|passw|credential|signature|session|(?:^|[-_])(?:auth|key|sig)$", re.IGNORECASE
 )
-SECRET_QUERY = re.compile(r"token|secret|passw|credential|signature|(?:^|[-_])(?:api_?key|sig)$", re.IGNORECASE)
+SECRET_QUERY = regex(r"token|secret|passw|credential|signature|(?:^|[-_])(?:api_?key|sig)$", re.IGNORECASE)
 _NEVER_SECRET = frozenset(("user-agent", "accept", "accept-language", "referer", "from"))
 
 

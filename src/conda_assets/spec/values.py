@@ -7,13 +7,13 @@ JSON Schema as well (ECMA 262 and Python read them alike), so that the two canno
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from string import ascii_letters
 from typing import NamedTuple
 
 from conda_assets.digest import ALGORITHMS, Digest
+from conda_assets.regexes import regex
 
 __all__ = [
     "Size",
@@ -59,7 +59,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
-_NAME = re.compile(NAME)
+_NAME = regex(NAME)
 _NAME_HINT = "letters, digits, `.`, `_` and `-`, the first one a letter or digit"
 
 
@@ -78,7 +78,7 @@ def read_group(text: str) -> str:
 
 
 VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
-_VARIABLE = re.compile(VARIABLE)
+_VARIABLE = regex(VARIABLE)
 # Compared in upper case: Windows knows no other, and `path` is PATH in csh and zsh.
 _TAKEN_PREFIXES = ("CONDA", "_CONDA", "_CE_", "MAMBA_", "_MAMBA", "PIXI_", "LD_", "DYLD_", "LC_", "GIT_", "BASH", "FISH_", "ZSH_")
 _TAKEN_NAMES = (
@@ -149,7 +149,7 @@ def read_platform(text: str) -> str:
 UNSEEN = "\\u0000-\\u001f\\u007f-\\u009f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff"
 
 GLOB = f"(?!/)(?!(?:.*/)?\\.\\.(?:/|$))(?![A-Za-z]:)[^\\\\{UNSEEN}]+"
-_GLOB = re.compile(GLOB)
+_GLOB = regex(GLOB)
 
 
 def read_glob(text: str) -> str:
@@ -162,7 +162,7 @@ def read_glob(text: str) -> str:
 
 
 SHA256 = "[0-9a-fA-F]{64}"
-_SHA256 = re.compile(SHA256)
+_SHA256 = regex(SHA256)
 _BY_LENGTH = {32: "md5", 40: "sha1", 128: "sha512"}
 
 
@@ -185,7 +185,7 @@ HASH = "(?:" + "|".join(
     "{}:[0-9a-fA-F]{{{}}}".format("".join(f"[{s}{s.upper()}]" if s.isalpha() else s for s in algorithm), digits)
     for algorithm, digits in ALGORITHMS.items()
 ) + ")"  # fmt: skip
-_HASH = re.compile(HASH)
+_HASH = regex(HASH)
 
 
 def read_hash(text: str) -> Digest:
@@ -219,7 +219,7 @@ class Size(NamedTuple):
 
 
 SIZE = "[0-9]{1,15}(?:\\.[0-9]{1,9})? ?(?:[kKmMgGtTpP]?[bB]?|[kKmMgGtTpP][iI][bB]?|[bB][yY][tT][eE][sS]?)"
-_SIZE = re.compile(SIZE)
+_SIZE = regex(SIZE)
 _POWERS = "_kmgtp"
 _SIZE_HINT = 'bytes, such as 4937123456, or a figure with a unit, such as "4.9 GB" or "523 MiB"'
 #: The largest offset that a file can have anywhere.

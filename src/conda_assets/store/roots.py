@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import socket
 from enum import Enum
 from functools import cache
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.store.ground import Ground
 from conda_assets.store.refusal import nearest
 from conda_assets.store.tree import Tree
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 #: What looks like a sha256.
-HEX = re.compile(r"\b[0-9a-f]{64}\b")
+HEX = regex(r"\b[0-9a-f]{64}\b")
 
 # File systems that several machines may have mounted, each under the same name of its source.
 _NETWORK = frozenset(

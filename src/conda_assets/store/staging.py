@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from conda_assets.errors import StoreFailed
+from conda_assets.regexes import regex
 from conda_assets.store.run import Run, is_run_name
 
 __all__ = ["BATCH", "is_taken", "key_name", "leaves", "occupy", "remove", "sweep", "tidy", "vacate"]
@@ -22,7 +22,7 @@ _MAKING_S = 3600.0
 # At most so many keys are looked at when a run begins.
 _SWEPT_AT_ONCE = 200
 # Lower case only: some file systems do not tell case apart.
-_PLAIN_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_PLAIN_KEY = regex(r"[a-z0-9][a-z0-9-]{0,127}")
 
 
 def key_name(key: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +13,14 @@ from conda_assets.digest import Digest
 from conda_assets.errors import StoreFailed
 from conda_assets.model import Stored
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = ["LAYOUT_VERSION", "Entry", "Tree", "look"]
 
 #: The layout that the package docstring draws.
 LAYOUT_VERSION = 1
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = regex(r"[0-9a-f]{64}")
 _EMPTY = hashlib.sha256(b"").hexdigest()
 # Entries are ~100 bytes; whatever is larger is none of ours.
 _ENTRY_BYTES = 4096

@@ -9,18 +9,18 @@ file, compressed, or a page that asks for patience; aria2 compares lengths, and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.web.failures import is_page, is_recoded
 from conda_assets.web.reach import target_of
 
 __all__ = ["Answer", "Answers", "trouble_with"]
 
-_RECORD = re.compile(r"\[INFO\].* CUID#(\d+) - (Requesting|Response received):$")
+_RECORD = regex(r"\[INFO\].* CUID#(\d+) - (Requesting|Response received):$")
 _BLOCK_BYTES = 1 << 20
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Of one URL; more different ones than any fault needs.

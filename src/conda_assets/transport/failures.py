@@ -6,7 +6,6 @@ Source: https://aria2.github.io/manual/en/html/aria2c.html#exit-status
 from __future__ import annotations
 
 import errno
-import re
 import shutil
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -24,16 +23,17 @@ from conda_assets.errors import (
     UpstreamChanged,
 )
 from conda_assets.model import shown_url
+from conda_assets.regexes import regex
 from conda_assets.transport import Job
 from conda_assets.transport.door import REFUSED
 from conda_assets.web.failures import of_status
 
 __all__ = ["of_aria2", "of_complaints", "of_disk", "shown_source"]
 
-_STATUS = re.compile(r"status=(\d{3})")
+_STATUS = regex(r"status=(\d{3})")
 # "Invalid range header. Request: 0-1048575/9000000, Response: 0-9/10"
-_RANGES = re.compile(r"Request: \d+-\d+/(\d+), Response: \d+-\d+/(\d+)")
-_ADDRESS = re.compile(r"\b\w+://\S+")
+_RANGES = regex(r"Request: \d+-\d+/(\d+), Response: \d+-\d+/(\d+)")
+_ADDRESS = regex(r"\b\w+://\S+")
 _CHANGED_SIZE = ("total length mismatch", "Size mismatch")
 _LATER = {
     2: "silent for too long",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from conda_assets.errors import AssetFailed, AssetsError, NetworkFailed, NoSource, NotTheFile, UpstreamChanged
 from conda_assets.model import Fresh
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 from conda_assets.transport import Job, Tiding, pieces
 from conda_assets.transport.failures import of_disk
 from conda_assets.transport.lead import Lead
@@ -34,7 +34,7 @@ _JOURNAL_S = 0.25
 _WINDOW_S, _WINDOW_BYTES = 10.0, 10 * 1024
 # A cut that has brought less is not gone on from at once: a server that gives ten bytes a request would be asked for ever.
 _WORTH_BYTES = 64 * 1024
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = regex(r"bytes\s+(\d+)-\d+/(\d+|\*)")
 
 
 class Pace:

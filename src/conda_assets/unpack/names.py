@@ -10,17 +10,18 @@ import os
 import re
 import unicodedata
 
+from conda_assets.regexes import regex
 from conda_assets.unpack.limits import Limits
 from conda_assets.unpack.refusal import Refused, shown
 
 __all__ = ["check_portable", "decode", "fold", "split"]
 
 # Source: https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9¹²³]|conin\$|conout\$)(?: *\..*)?", re.IGNORECASE)
-_DRIVE = re.compile(r"[A-Za-z]:")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_LOOSE_END = re.compile("[ .](?:/|$)")
-_WINDOWS_SIGNS = re.compile('[:*?"<>|]')
+_DEVICE = regex(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9¹²³]|conin\$|conout\$)(?: *\..*)?", re.IGNORECASE)
+_DRIVE = regex(r"[A-Za-z]:")
+_CONTROL = regex("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_LOOSE_END = regex("[ .](?:/|$)")
+_WINDOWS_SIGNS = regex('[:*?"<>|]')
 
 
 def split(name: str, limits: Limits) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ import base64
 import contextlib
 import netrc
 import os
-import re
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,16 +28,17 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from conda_assets.condarc import read_condarcs
 from conda_assets.model import Fresh
 from conda_assets.records import dataclass, field
+from conda_assets.regexes import regex
 from conda_assets.settings import home_of, root_prefix
 from conda_assets.web.reach import origin_of
 
 __all__ = ["Login", "credentials_for", "has_any_for", "login_for", "netrc_warning"]
 
 _CHANNEL_KEYS = ("channels", "default_channels", "custom_channels", "custom_multichannels", "channel_alias")
-_TOKEN = re.compile(r"/t/([A-Za-z0-9-]+)(?=/|$)")
+_TOKEN = regex(r"/t/([A-Za-z0-9-]+)(?=/|$)")
 # A .condarc without any of these has nothing to send, and is not parsed.
 _TELLING = r".*(?:@|/t/|\$|add_(?:anaconda|binstar)_token)"
-_API = re.compile(r"([./])api([./]|$)")
+_API = regex(r"([./])api([./]|$)")
 # What decides which files are read.
 _VARIABLES = (
     "NETRC", "HOME", "USERPROFILE", "CONDARC", "CONDA_PREFIX", "CONDA_ROOT", "CONDA_ROOT_PREFIX", "MAMBA_ROOT_PREFIX",

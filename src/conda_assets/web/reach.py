@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
-import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from conda_assets.regexes import regex
 from conda_assets.settings import Network
 
 __all__ = ["asked_of", "authorities", "origin_of", "proxy_for", "simple_parts", "target_of"]
 
 _PORTS = {"http": 80, "https": 443}
 # Nothing that `urlsplit` would do more with than to cut it here: no user, query or fragment, visible ASCII.
-_SIMPLE = re.compile(r'(https?://[!"$-.0->A-~]+)(/[!"$->@-~]*)')
+_SIMPLE = regex(r'(https?://[!"$-.0->A-~]+)(/[!"$->@-~]*)')
 # Debian and Arch, Fedora and RHEL (old and new names), SUSE, OpenELEC, macOS and Alpine.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",

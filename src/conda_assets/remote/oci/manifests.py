@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from datetime import datetime, timezone
 
 from conda_assets.digest import Digest
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 
 __all__ = [
     "EMPTY",
@@ -36,9 +36,9 @@ _EMPTY = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": f"sha256:{
 _LAYOUT = "vnd.conda-assets.layout"
 _CREATED = "org.opencontainers.image.created"
 _TITLE = "org.opencontainers.image.title"
-_SHA256 = re.compile("[0-9a-f]{64}")
-_OBJECT = re.compile("object-([0-9a-f]{64})")
-_ALIAS = re.compile("(?:md5|sha1|sha512|blake3)-[0-9a-f]{32,96}")
+_SHA256 = regex("[0-9a-f]{64}")
+_OBJECT = regex("object-([0-9a-f]{64})")
+_ALIAS = regex("(?:md5|sha1|sha512|blake3)-[0-9a-f]{32,96}")
 # A tag has 128 characters at most; the bytes are held against the whole hash anyway.
 _ALIAS_DIGITS = 96
 _HOUR_S = 3600

@@ -13,13 +13,13 @@ Source: distribution-spec 1.1, "Pushing blobs"
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from urllib.parse import urljoin
 
 from conda_assets.digest import digest_file
 from conda_assets.errors import RemoteFailed
 from conda_assets.model import Stored
+from conda_assets.regexes import regex
 from conda_assets.remote.kind import Gone, Sent, check_hash
 from conda_assets.remote.oci.client import Broken, Repository
 from conda_assets.remote.window import Window
@@ -34,7 +34,7 @@ _AGAIN_S = 0.5
 _OCTETS = {"Content-Type": "application/octet-stream"}
 # A registry reads all bytes once more before it says that the blob is there.
 _READ_S, _HASHED_BYTES_PER_S = 60.0, 20e6
-_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_RANGE = regex(r"(?:bytes=)?0-(\d+)")
 
 
 def has_blob(repository: Repository, sha256: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 
 from conda_assets.digest import Digest
 from conda_assets.records import dataclass
+from conda_assets.regexes import regex
 from conda_assets.sources.s3_place import Place, read_place
 
 __all__ = ["MARKER", "VERSION", "Keys", "read_alias"]
@@ -15,10 +15,10 @@ __all__ = ["MARKER", "VERSION", "Keys", "read_alias"]
 VERSION = 1
 #: Says that the prefix is a store of ours, and of which layout.
 MARKER = "conda-assets-store.json"
-_OBJECT = re.compile(r"objects/sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
-_ALIAS = re.compile(r"aliases/(?:md5|sha1|sha512|blake3)/[0-9a-f]{2}/[0-9a-f]+")
-_LEASE = re.compile(r"leases/[A-Za-z0-9._-]+/[0-9a-f]{64}\.json")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_OBJECT = regex(r"objects/sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
+_ALIAS = regex(r"aliases/(?:md5|sha1|sha512|blake3)/[0-9a-f]{2}/[0-9a-f]+")
+_LEASE = regex(r"leases/[A-Za-z0-9._-]+/[0-9a-f]{64}\.json")
+_SHA256 = regex(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)

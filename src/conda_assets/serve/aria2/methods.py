@@ -10,6 +10,7 @@ from typing import Any
 from conda_assets.digest import Digest, parse_digest
 from conda_assets.errors import CentreRefused, NotFound, OutOfTurn
 from conda_assets.records import replace
+from conda_assets.regexes import regex
 from conda_assets.serve.accounts import Person
 from conda_assets.serve.aria2.rows import FOLDER, files_of, row_of, servers_of, uris_of
 from conda_assets.serve.centre import Centre
@@ -38,7 +39,7 @@ _DECIDED = frozenset(
 )
 # What `getOption` says of every download: a front end that tries one again hands it back, and it changes nothing.
 _HOLDS = {"dir": FOLDER, "max-download-limit": "0"}
-_GID = re.compile(r"[0-9a-f]{16}")
+_GID = regex(r"[0-9a-f]{16}")
 _VERSION = "1.37.0"
 _MOST_ROWS = 1000
 # Global options that an administrator may change.

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from conda_assets.errors import Fault, SpecInvalid, UsageError
 from conda_assets.records import dataclass, replace
+from conda_assets.regexes import regex
 from conda_assets.spec.entry import Fields, Value
 from conda_assets.spec.importers.found import Found, Unreadable
 from conda_assets.spec.naming import tame
@@ -30,7 +31,7 @@ __all__ = ["KINDS", "Found", "kind_of", "read_list", "unique"]
 #: kind → module below with `read(text, base_url) -> Found`
 KINDS = {"spec": "section", "anaconda-project": "anaconda", "metalink": "metalink", "pooch": "pooch", "aria2": "aria2"}
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|\?|10\.|[A-Za-z0-9])")
+_URL = regex(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|\?|10\.|[A-Za-z0-9])")
 
 
 def kind_of(source: str, text: str) -> str:
