@@ -18,6 +18,7 @@ from conda_assets.api.options import Options
 from conda_assets.api.sync import sync
 from conda_assets.digest import Digest, digest_file
 from conda_assets.events import Event, Planned
+from conda_assets.machine import this_machine
 from conda_assets.model import LinkType, State, Stored, Verb
 from conda_assets.receipt import receipt_path
 from conda_assets.store import Standing, Tree, open_stores, read_roots
@@ -211,7 +212,7 @@ def test_an_environment_of_another_machine_cannot_be_missed_here(
     symlinks_only(monkeypatch)
     lab.write([entry(server)])
     with monkeypatch.context() as there:
-        there.setattr("socket.gethostname", lambda: "node7")
+        there.setattr("conda_assets.store.roots.this_machine", lambda: this_machine()._replace(host="node7"))
         lab.sync()
     shutil.rmtree(lab.prefix())
     assert lab.call("gc", "--json").json["removed"] == []
@@ -229,7 +230,7 @@ def test_a_home_that_two_machines_share_holds_one_environment(
     monkeypatch.setattr("conda_assets.store.roots._mounts", lambda: mounts)
     lab.write([entry(server)])
     with monkeypatch.context() as there:
-        there.setattr("socket.gethostname", lambda: "node7")
+        there.setattr("conda_assets.store.roots.this_machine", lambda: this_machine()._replace(host="node7"))
         lab.sync()
     lab.write([])
     lab.sync(options=Options(prune=True))

@@ -6,7 +6,6 @@ Inside conda its own context is the source (`load(conda=…)`); alone, the same 
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from conda_assets.condarc import read_condarcs
 from conda_assets.errors import UsageError
+from conda_assets.machine import this_machine
 from conda_assets.places import read_age, sort_stores
 from conda_assets.records import dataclass, field
 from conda_assets.regexes import regex
@@ -317,7 +317,8 @@ def _network(said: _Said, environ: Mapping[str, str]) -> Network:
 
 def _user_agent() -> str:
     # Zenodo and others ask tools to name themselves.
-    return f"conda-assets/{__version__} ({platform.system()}; {platform.machine()})"
+    here = this_machine()
+    return f"conda-assets/{__version__} ({here.system}; {here.kind})"
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
@@ -346,8 +347,9 @@ def _envs_dirs(said: _Said, home: Path, root: Path | None) -> tuple[Path, ...]:
 
 def native_subdir() -> str:
     """conda's word for this machine, whatever the settings say: `linux-64`."""
-    system = _SYSTEMS.get(platform.system(), sys.platform)
-    machine = _MACHINES.get(platform.machine().lower(), platform.machine().lower())
+    here = this_machine()
+    system = _SYSTEMS.get(here.system, sys.platform)
+    machine = _MACHINES.get(here.kind.lower(), here.kind.lower())
     if system == "osx" and machine == "aarch64":
         machine = "arm64"
     return f"{system}-{machine}"

@@ -6,10 +6,7 @@ JSON Schema as well (ECMA 262 and Python read them alike), so that the two canno
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from decimal import ROUND_HALF_UP, Decimal
-from string import ascii_letters
 from typing import NamedTuple
 
 from conda_assets.digest import ALGORITHMS, Digest
@@ -53,6 +50,8 @@ def one_line(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or an empty string."""
+    import difflib  # 1 ms: only when something is wrong
+
     by_fold = {each.lower(): each for each in known}
     close = difflib.get_close_matches(word.lower()[:60], by_fold, n=1, cutoff=0.6)
     return by_fold[close[0]] if close else ""
@@ -230,15 +229,16 @@ def read_size(text: str) -> Size:
     """`523 MiB` (powers of 1024), `4.9 GB` (powers of 1000), `1234` or `1234 bytes`; a unit leaves one last digit as slack."""
     if not _SIZE.fullmatch(text):
         raise Wrong(f"cannot read {shown(text)} as a size", _SIZE_HINT)
-    figure = text.rstrip(ascii_letters + " ")
+    figure = text.lower().rstrip("abcdefghijklmnopqrstuvwxyz ")
     unit = text[len(figure) :].strip().lower()
     power = _POWERS.index(unit[0]) if unit and unit[0] != "b" else 0
     scale = (1024 if "i" in unit else 1000) ** power
-    exact = Decimal(figure) * scale
-    decimals = len(figure.partition(".")[2])
-    if exact != exact.to_integral_value() and not power:
+    whole, _, decimals = figure.partition(".")
+    divisor = 10 ** len(decimals)
+    exact = int(whole + decimals) * scale  # in parts of a byte, `divisor` of them
+    if exact % divisor and not power:
         raise Wrong(f"{shown(text)} is not a whole number of bytes", _SIZE_HINT)
-    size_bytes = int(exact.to_integral_value(ROUND_HALF_UP))
+    size_bytes = (2 * exact + divisor) // (2 * divisor)  # a half is rounded up
     if size_bytes > MAX_BYTES:
         raise Wrong(f"{shown(text)} is more than any file can have", _SIZE_HINT)
-    return Size(size_bytes, max(0, scale // 10**decimals - 1) if power else 0)
+    return Size(size_bytes, max(0, scale // divisor - 1) if power else 0)

@@ -18,12 +18,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from conda_assets.machine import this_machine
 from conda_assets.records import dataclass
 from conda_assets.regexes import regex
 from conda_assets.store.ground import Ground
@@ -230,7 +230,7 @@ def _volume(path: Path) -> str:
     for number, kind, source in _mounts():
         if number == device and kind.removeprefix("fuse.") in _NETWORK:
             return f"{kind} {source}"
-    return socket.gethostname()
+    return this_machine().host
 
 
 @cache

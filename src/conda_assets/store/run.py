@@ -12,15 +12,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from conda_assets.locking import CHILDREN_INHERIT, try_lock
-from conda_assets.records import dataclass, field
+from conda_assets.machine import this_machine
+from conda_assets.records import dataclass, field, fields
 from conda_assets.store.ground import Ground
 
 __all__ = ["Run", "Who", "begin_run", "brought_lines", "end_run", "held_lines", "is_run_name", "probe"]
@@ -166,13 +165,13 @@ def begin_run(ground: Ground) -> Run:
     name = secrets.token_hex(16)
     path = folder / name
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
-    who = Who(socket.gethostname(), _boot(), os.getpid())
+    who = Who(this_machine().host, _boot(), os.getpid())
     locks_work = False
     try:
         with suppress(OSError):  # no locks on this file system
             locks_work = _lock_own(descriptor) and not _may_lock_again(path)
         path.chmod(0o644)
-        os.write(descriptor, f"{json.dumps(asdict(who))}\n".encode())
+        os.write(descriptor, f"{json.dumps({each.name: getattr(who, each.name) for each in fields(who)})}\n".encode())
         os.fsync(descriptor)  # over NFS the others see it only then
         return Run(ground, name, who, descriptor, os.fstat(descriptor).st_uid, locks_work)
     except BaseException:

@@ -1,0 +1,28 @@
+"""This machine, as `platform` and `socket` tell of it: each of them takes 3 ms to import, the system needs microseconds."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+__all__ = ["Machine", "this_machine"]
+
+
+class Machine(NamedTuple):
+    """`system`: `Linux`, `Darwin`, `Windows`; `host`: its name; `release`: of the system; `kind`: `x86_64`, `arm64`."""
+
+    system: str
+    host: str
+    release: str
+    kind: str
+
+
+def this_machine() -> Machine:
+    """The machine that this process runs on; asked anew each time, as a host can get another name."""
+    if os.name != "nt":
+        told = os.uname()
+        return Machine(told.sysname, told.nodename, told.release, told.machine)
+    import platform
+    import socket
+
+    return Machine(platform.system(), socket.gethostname(), platform.release(), platform.machine())
