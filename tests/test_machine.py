@@ -7,7 +7,7 @@ import socket
 import sys
 
 from conda_assets.cli.logged import _versions
-from conda_assets.machine import Machine, this_machine
+from conda_assets.machine import Machine, python_version, this_machine
 
 
 def test_it_is_called_as_the_standard_library_calls_it() -> None:
@@ -21,6 +21,10 @@ def test_windows_is_asked_by_way_of_them(monkeypatch) -> None:
         there.setattr("os.name", "nt")
         asked = this_machine()
     assert asked == here
+
+
+def test_python_tells_its_version() -> None:
+    assert python_version() == platform.python_version()
 
 
 def test_a_log_begins_with_the_versions() -> None:

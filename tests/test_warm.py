@@ -28,12 +28,19 @@ HEAVY = {
     "conda_assets.unpack.extracting",
     "conda_assets.web",
     "concurrent.futures",
+    # What makes a standard dataclass, with all that it needs, and what tells of the machine.
+    "dataclasses",
+    "decimal",
+    "difflib",
     "email",
     "filelock",
     "http.client",
+    "inspect",
+    "platform",
     "requests",
     "rich",
     "ruamel",
+    "socket",
     "ssl",
     "subprocess",
 }
@@ -43,7 +50,6 @@ HEAVIER = HEAVY | {
     "conda_assets.api.sync",
     "conda_assets.spec",
     "conda_assets.store",
-    "socket",
     "tempfile",
     "yaml",
 }
@@ -112,3 +118,10 @@ def test_a_script_that_asks_for_a_path_imports_no_engine(lab: Lab) -> None:
     """`conda_assets.path` stands at the top of notebooks."""
     told = _told(lab, "-c", f"import conda_assets; conda_assets.path('a.bin', prefix={str(lab.prefix())!r})")
     assert not {name for name in told["modules"] if name in HEAVIER}
+
+
+def test_what_a_fetch_begins_with_leaves_http_for_later(tmp_path: Path) -> None:
+    """aria2c is asked for its version first; beside that there is time to load what speaks with it."""
+    ask = "import json, sys, conda_assets.api.bringing; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not {"email", "http.client", "ssl", "requests", "conda_assets.transport.aria2"} & {*json.loads(done.stdout)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import NamedTuple
 
-__all__ = ["Machine", "this_machine"]
+__all__ = ["Machine", "python_version", "this_machine"]
 
 
 class Machine(NamedTuple):
@@ -15,6 +16,11 @@ class Machine(NamedTuple):
     host: str
     release: str
     kind: str
+
+
+def python_version() -> str:
+    """As `platform.python_version`: `3.13.1`."""
+    return sys.version.partition(" ")[0]
 
 
 def this_machine() -> Machine:

@@ -31,6 +31,8 @@ def read_locks(places: Mapping[str, Path], program: str = "conda assets") -> dic
 
     locks = {}
     for source, path in places.items():
+        if _is_absent(path):
+            continue
         shown = str(Path(source).with_name(path.name)) if "://" not in source else str(path)
         try:
             text = read_source(str(path), path.parent, _no_url)
@@ -38,6 +40,17 @@ def read_locks(places: Mapping[str, Path], program: str = "conda assets") -> dic
             continue
         locks[source] = read_lock(text, shown, relock_command(program, source))
     return locks
+
+
+def _is_absent(path: Path) -> bool:
+    """As most locks are. `read_source` would read the folder and compare names to say what else could be meant."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):  # told by `read_source`
+        return False
+    return False
 
 
 def own_assets(spec: Spec, source: str) -> tuple[Asset, ...]:

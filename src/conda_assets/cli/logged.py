@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conda_assets.events import Observer
 from conda_assets.log import Log, open_log, recorder, write_error
-from conda_assets.machine import this_machine
+from conda_assets.machine import python_version, this_machine
 from conda_assets.model import Outcome
 from conda_assets.settings import Settings
 from conda_assets.version import __version__
@@ -57,8 +57,7 @@ def log_path(settings: Settings) -> Path | None:
 
 def _versions() -> str:
     here = this_machine()
-    python = sys.version.partition(" ")[0]
-    return f"conda-assets {__version__}, Python {python} ({sys.executable}), {here.system} {here.release} {here.kind}"
+    return f"conda-assets {__version__}, Python {python_version()} ({sys.executable}), {here.system} {here.release} {here.kind}"
 
 
 def _in_force(settings: Settings) -> list[str]:

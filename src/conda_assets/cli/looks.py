@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from conda_assets.cli.call import Call
 from conda_assets.cli.configured import rows_of
 from conda_assets.cli.document import SCHEMA, listing_document, report_document
 from conda_assets.errors import UsageError
+from conda_assets.machine import python_version
 from conda_assets.model import Health, Target, shown_size
 from conda_assets.version import __version__
 
@@ -111,11 +111,11 @@ def run_info(call: Call) -> int:
     rows = rows_of(settings)
     if call.json:
         document = {"schema": SCHEMA, "success": True, "command": "info", "version": __version__, "engine": engine}
-        document |= {"python": platform.python_version(), "executable": sys.executable, "stores": stores}
+        document |= {"python": python_version(), "executable": sys.executable, "stores": stores}
         document |= {"log": str(Log().path)}
         call.write({**document, "settings": {row.key: {"value": row.value, "origin": row.origin} for row in rows}})
         return 0
-    shown: dict[str, object] = {"conda-assets": __version__, "python": f"{platform.python_version()} ({sys.executable})"}
+    shown: dict[str, object] = {"conda-assets": __version__, "python": f"{python_version()} ({sys.executable})"}
     shown["engine"] = f"aria2 {found.version} at {found.path} ({found.origin})" if found else "built-in, one connection a file"
     shown["store"] = [_with_sizes(store["path"], store["size_bytes"], store["free_bytes"]) for store in stores]
     shown["log"] = str(Log().path)

@@ -6,7 +6,6 @@ data/*.parquet    a glob, as `globs` has them; what it names is relative to `dat
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from conda_assets.errors import UnsafePath
@@ -65,6 +64,8 @@ def some_of(names: Iterable[str]) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """The names that are most like it, best first, at most three; those of the same last part first."""
+    import difflib  # 1 ms: only when a name is wrong
+
     known = list(dict.fromkeys(names))
     last = name.rsplit("/", 1)[-1].lower()
     same = [each for each in known if each.rsplit("/", 1)[-1].lower() == last]

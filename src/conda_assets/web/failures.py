@@ -6,10 +6,7 @@ Source: https://github.com/NixOS/nix/blob/master/src/libstore/filetransfer.cc
 
 from __future__ import annotations
 
-import email.utils
-import ssl
 import time
-from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from conda_assets.errors import AccessDenied, AssetFailed, NetworkFailed, NotThere, TlsFailed, UpstreamChanged
@@ -55,8 +52,10 @@ def retry_after_s(value: str | None) -> float:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return float(text) if len(text) < 10 else 0.0
+    from email.utils import parsedate_to_datetime  # 5 ms that nobody should wait for before aria2 starts
+
     try:
-        moment = email.utils.parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return 0.0
     return max(0.0, moment.timestamp() - time.time())
@@ -64,14 +63,18 @@ def retry_after_s(value: str | None) -> float:
 
 def told_s(date: str | None) -> float:
     """The time that a Date header tells, seconds since 1970; this machine's for none and for nonsense."""
+    from email.utils import parsedate_to_datetime
+
     try:
-        return email.utils.parsedate_to_datetime(date or "").timestamp()
+        return parsedate_to_datetime(date or "").timestamp()
     except (TypeError, ValueError):
         return time.time()
 
 
 def of_tls(asset: str, host: str, error: BaseException) -> TlsFailed:
     """The error for a handshake that failed, with the reason that OpenSSL gives, as far down as it is hidden."""
+    import ssl
+
     reason = ""
     seen: set[int] = set()
     queue: list[object] = [error]
@@ -92,6 +95,8 @@ def of_tls(asset: str, host: str, error: BaseException) -> TlsFailed:
 
 
 def _phrase(status: int) -> str:
+    from http import HTTPStatus
+
     try:
         return f" ({HTTPStatus(status).phrase})"
     except ValueError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +80,8 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
         if environ.get(name):
             yield Path(environ[name])
     yield from map(Path, _BUNDLES)
+    import ssl  # 4 ms, and the engine starts without it
+
     if own := ssl.get_default_verify_paths().cafile:
         yield Path(own)
     spec = importlib.util.find_spec("certifi")
