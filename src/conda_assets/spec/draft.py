@@ -171,7 +171,10 @@ def _draft(node: Node, index: int, nodes: Mapping[str, Node], values: Mapping[st
 
 def _spot(node: Node | None, otherwise: Spot) -> Spot:
     """Where the node is; what an alias brings from above is taken to be where the alias is."""
-    return max(Spot(node.line, node.column), otherwise) if node else otherwise
+    if node is None:
+        return otherwise
+    here = Spot(node.line, node.column)
+    return here if here >= otherwise else otherwise
 
 
 def _asset(
@@ -184,7 +187,7 @@ def _asset(
         name=values["name"],
         url=values["url"],
         path=values["path"],
-        mirrors=tuple(url for url in mirrors if url != values["url"]),
+        mirrors=tuple(url for url in mirrors if url != values["url"]) if mirrors else (),
         digest=values["digest"],
         size_bytes=size.size_bytes if size else None,
         size_slack_bytes=size.slack_bytes if size else 0,
@@ -204,6 +207,9 @@ def _asset(
 
 def _written(nodes: Mapping[str, Node]) -> tuple[str, ...]:
     """The URL and its mirrors as they stand in the file."""
+    url = nodes["url"]
+    if "mirrors" not in nodes and isinstance(url, Scalar):
+        return (url.text,)
     mirrors = nodes.get("mirrors")
-    listed = [nodes["url"], *(mirrors.items if isinstance(mirrors, Items) else ())]
+    listed = [url, *(mirrors.items if isinstance(mirrors, Items) else ())]
     return tuple(dict.fromkeys(each.text for each in listed if isinstance(each, Scalar)))

@@ -66,6 +66,8 @@ def entries(text: str, *, fast: bool) -> Iterator[tuple[Node, Node]]:
 _BOOLEAN = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _FIRST = frozenset("-+.0123456789")
+# What begins no word that means something else.
+_PLAIN_TEXT = frozenset("abcdeghijklmopqrsuvwxyzABCDEGHIJKLMOPQRSUVWXYZ/_")
 _INTEGER = regex(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
 _NUMBER = regex(
     r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
@@ -83,7 +85,10 @@ def plain_kind(text: str) -> str:
 
     Source: https://yaml.org/spec/1.2.2/#103-core-schema, with the deviations of ruamel.yaml's resolver.
     """
-    if text[:1] in _FIRST:
+    first = text[:1]
+    if first in _PLAIN_TEXT:
+        return "text"  # nearly all
+    if first in _FIRST:
         if _INTEGER.fullmatch(text):
             return "integer"
         if _NUMBER.fullmatch(text):
@@ -198,9 +203,10 @@ class _Composer:
         while type(event := self._next()) is not self._map_end:
             key = self._node(event, depth + 1)
             value = self._node(self._next(), depth + 1)
-            if isinstance(value, Scalar) and not value.text:
+            if value.__class__ is Scalar and not value.text:
                 value = _placed(value, key)
-            merging = merging or (isinstance(key, Scalar) and key.kind == "merge")
+            if key.__class__ is Scalar and key.kind == "merge":
+                merging = True
             pairs.append((key, value))
         return Pairs(_flat(pairs) if merging else pairs, line, column)
 

@@ -134,6 +134,8 @@ def _quoted(node: Node) -> str:
 
 def _whole(text: str) -> int:
     """A YAML integer as ruamel.yaml reads it: `017` is 17, `0o17` is 15."""
+    if text.isdecimal():
+        return int(text)
     digits = text.replace("_", "").lower()
     bare = digits.lstrip("+-")
     for prefix, base in (("0b", 2), ("0o", 8), ("0x", 16)):
