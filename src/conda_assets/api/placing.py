@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -104,12 +105,16 @@ class Ledger:
 
     def adopt(self, asset: Asset) -> Placed | None:
         """Take in what already stands at the asset's path when its bytes are the ones asked for; else None."""
-        path = self._target.folder(asset.root) / asset.path
-        if asset.digest is None or asset.unpack is not None or path.is_symlink() or not path.is_file():
+        if asset.digest is None or asset.unpack is not None:
             return None
-        size_bytes = path.stat().st_size
-        if not asset.fits(size_bytes):
+        place = f"{self._target.folder(asset.root)}/{asset.path}"
+        try:
+            info = os.lstat(place)
+        except (OSError, ValueError):
+            return None  # nearly always: no object is made for it
+        if not stat.S_ISREG(info.st_mode) or not asset.fits(info.st_size):
             return None
+        path, size_bytes = Path(place), info.st_size
         digests = digest_file(path, frozenset({"sha256", asset.digest.algorithm}))
         if digests[asset.digest.algorithm] != asset.digest:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -42,8 +43,8 @@ class Tray(Protocol):
     def lay(self, name: str, body: memoryview, digests: Mapping[str, Digest]) -> Laid:
         """Write a file; `name` is unique in the tray."""
 
-    def adopt(self, group: Sequence[Laid]) -> list[Stored]:
-        """Give the files their final names, in the order of the group: on the disk first."""
+    def adopt(self, group: Sequence[Laid], turn: AbstractContextManager[object] | None = None) -> list[Stored]:
+        """Give the files their final names, in the order of the group: on the disk first, and then, in `turn`, the names."""
 
     def close(self) -> None:
         """Give the right back; what was not adopted goes."""

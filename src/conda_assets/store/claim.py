@@ -103,7 +103,7 @@ class Claim:
         if self._holds:
             self._run.hold(*sha256)
 
-    def shelve(self, path: str, digests: Mapping[str, Digest], size_bytes: int, known: dict[str, str]) -> Stored:
+    def shelve(self, path: str, digests: Mapping[str, Digest], size_bytes: int, known: dict[str, Path]) -> Stored:
         """Give one of several small files in the claim's folder its final name. The claim stays.
 
         It was expected, has been synced, and sealed. The folder it goes to is not synced: a name that a power cut takes costs a
@@ -118,20 +118,20 @@ class Claim:
             if digest.algorithm != "sha256":
                 self._note(tree.alias(digest), Entry(sha256, size_bytes))
         if (shelf := known.get(sha256[:2])) is None:
-            known[sha256[:2]] = shelf = os.fspath(self._ground.folder(tree.object(sha256).parent))
+            known[sha256[:2]] = shelf = self._ground.folder(tree.object(sha256).parent)
         final = f"{shelf}/{sha256}"
         # What is not there yet, nobody can be about to delete.
-        there = look(final, sha256)
-        if there is not None or not self._holds:
+        there = None
+        if look(final, sha256) is not None or not self._holds:
             there = self._known(sha256, size_bytes)
         if there is not None:
             os.unlink(path)  # noqa: PTH108 - for each of thousands
             return there
         _move(path, final)
-        stored = look(final, sha256, size_bytes)
-        if stored is None:
+        info = look(final, sha256, size_bytes)
+        if info is None:
             raise StoreFailed(f"{final} vanished as soon as it was written")
-        return stored
+        return Stored(shelf / sha256, sha256, info.st_size, info.st_mtime_ns)
 
     def discard(self) -> None:
         """Delete what has arrived; the claim stays.

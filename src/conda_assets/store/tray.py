@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
+from pathlib import Path
 
 from conda_assets.digest import Digest
 from conda_assets.model import Laid, Stored
@@ -20,6 +21,8 @@ __all__ = ["Tray"]
 
 # So few files are synced one by one: the other way waits for what anybody has written there, too.
 _FEW = 8
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_SEALS = os.chmod in os.supports_fd
 
 
 class Tray:
@@ -28,7 +31,7 @@ class Tray:
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
         self._folder, self._path = os.fspath(claim.data.parent), claim.data.parent
-        self._shelves: dict[str, str] = {}
+        self._shelves: dict[str, Path] = {}
         claim.discard()
 
     def expect(self, sha256: Iterable[str]) -> None:
@@ -49,26 +52,27 @@ class Tray:
         path = f"{self._folder}/{name}"
         with refusals(self._path, "write into", len(body)):
             self._claim.expect(digests["sha256"].hex)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            descriptor = os.open(path, _NEW, 0o600)
             try:
                 view = memoryview(body)
                 while view:
                     view = view[os.write(descriptor, view) :]
-                if os.chmod in os.supports_fd:
+                if _SEALS:
                     os.chmod(descriptor, 0o444)  # noqa: PTH101 - an open file, not a path
             finally:
                 os.close(descriptor)
         return Laid(path, digests, len(body))
 
-    def adopt(self, group: Sequence[Laid]) -> list[Stored]:
-        """Give the files their final names, in the order of the group.
+    def adopt(self, group: Sequence[Laid], turn: AbstractContextManager[object] | None = None) -> list[Stored]:
+        """Give the files their final names, in the order of the group. `turn`: entered when the disk has been waited for.
 
         Raises:
             StoreFailed, DiskFull: the system refuses.
         """
         with refusals(self._claim.store_folder, "adopt a group of files into", sum(each.size_bytes for each in group)):
             _sync(self._folder, [each.path for each in group])
-            return [self._claim.shelve(each.path, each.digests, each.size_bytes, self._shelves) for each in group]
+            with turn or nullcontext():
+                return [self._claim.shelve(each.path, each.digests, each.size_bytes, self._shelves) for each in group]
 
     def close(self) -> None:
         """Give the claim back; what was laid and not adopted goes."""

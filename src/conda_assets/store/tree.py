@@ -51,7 +51,7 @@ class Tree:
 
     def object(self, sha256: str) -> Path:
         """Where the file with that hash stands, once it is there."""
-        return Path(self._object(sha256))
+        return self.folder.joinpath("sha256", sha256[:2], sha256)
 
     def alias(self, digest: Digest) -> Path:
         """Where the sha256 of another digest is kept."""
@@ -92,7 +92,8 @@ class Tree:
 
     def stored(self, sha256: str, size_bytes: int | None = None) -> Stored | None:
         """The file with that sha256, if it stands there in a form that can be believed. `size_bytes`: expected, if known."""
-        return look(self._object(sha256), sha256, size_bytes)
+        info = look(f"{self.folder}/sha256/{sha256[:2]}/{sha256}", sha256, size_bytes)
+        return Stored(self.object(sha256), sha256, info.st_size, info.st_mtime_ns) if info is not None else None
 
     def objects(self) -> Iterator[Stored]:
         """Every file, in the order of its sha256."""
@@ -114,9 +115,6 @@ class Tree:
                 if (entry := _read_entry(path)) is not None:
                     yield path, entry.sha256
 
-    def _object(self, sha256: str) -> str:
-        return f"{self.folder}/sha256/{sha256[:2]}/{sha256}"
-
     def _follow(self, path: Path, size_bytes: int | None) -> Stored | None:
         entry = _read_entry(path)
         if entry is None or (size_bytes is not None and entry.size_bytes != size_bytes):
@@ -124,8 +122,8 @@ class Tree:
         return self.stored(entry.sha256, entry.size_bytes)
 
 
-def look(path: str, sha256: str, size_bytes: int | None = None) -> Stored | None:
-    """What `Tree.stored` gives, for who has the path: no objects are made of those that are not there."""
+def look(path: str, sha256: str, size_bytes: int | None = None) -> os.stat_result | None:
+    """What stands at the path, if it can be believed to be that file: `Tree.stored`, for who has thousands."""
     try:
         info = os.lstat(path)
     except OSError:
@@ -135,7 +133,7 @@ def look(path: str, sha256: str, size_bytes: int | None = None) -> Stored | None
     # What a power cut leaves of a file on some file systems.
     if info.st_size == 0 and sha256 != _EMPTY:
         return None
-    return Stored(Path(path), sha256, info.st_size, info.st_mtime_ns)
+    return info
 
 
 def _read_entry(path: Path) -> Entry | None:
