@@ -25,6 +25,7 @@ from conda_assets.errors import (
 )
 from conda_assets.events import Noted, Observer, Progressed, Retrying, Started, Waiting
 from conda_assets.fetch.batch import Batch, is_small
+from conda_assets.fetch.engine import Engine
 from conda_assets.fetch.hosts import Hosts
 from conda_assets.fetch.item import Item
 from conda_assets.fetch.want import Arrival, Claim, Limits, Small, Want, Warehouse
@@ -50,7 +51,6 @@ _SILENT_S = 20.0
 _MUCH_BYTES = 1 << 20
 # With less patience left than this, a further try would only make the end late.
 _TOO_LATE_S = 10.0
-_ENGINE_STARTS = 3
 
 Probe = Callable[[Asset, str], Locked]
 
@@ -100,7 +100,7 @@ class _Run:
         self._hosts = Hosts()
         self._news = threading.Event()
         self._ending = False
-        self._engine = _Engine(transport, self._workers, self._wake)
+        self._engine = Engine(transport, self._workers, self._wake)
         self._closing = threading.Event()
 
     def bring(self, wants: Sequence[Want]) -> Iterator[Arrival]:
@@ -469,46 +469,6 @@ class _Run:
             else:
                 self._active.pop(item.want.key, None)
                 yield item.arrival(error=error)
-
-
-class _Engine:
-    """A transport that is made when first wanted, beside the first probe, and made again when it dies."""
-
-    def __init__(self, make: Callable[[], Transport], workers: ThreadPoolExecutor, wake: Callable[[object], None]) -> None:
-        self._make, self._workers, self._wake = make, workers, wake
-        self._made: Future[Transport] | None = None
-        self._starts = 0
-
-    def want(self) -> None:
-        if self._made is None:
-            self._starts += 1
-            self._made = self._workers.submit(self._make)
-            self._made.add_done_callback(self._wake)
-
-    def ready(self, *, failing: bool = True) -> Transport | None:
-        """The transport, or None while it is being made.
-
-        Raises:
-            AssetsError: it could not be made (unless not `failing`).
-        """
-        if self._made is None or not self._made.done():
-            return None
-        if not failing and self._made.exception() is not None:
-            return None
-        return self._made.result()
-
-    def restart(self) -> bool:
-        """Make it anew; False when it has died too often."""
-        self.close()
-        if self._starts >= _ENGINE_STARTS:
-            return False
-        self.want()
-        return True
-
-    def close(self) -> None:
-        made, self._made = self._made, None
-        if made is not None and not made.cancel() and made.exception() is None:
-            made.result().close()
 
 
 def _on_disk(item: Item) -> int:
