@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
 from conda_assets.digest import Digest
 from conda_assets.errors import DigestMismatch, NotThere, SizeMismatch
@@ -59,6 +61,23 @@ def test_each_file_costs_one_request_and_no_engine(server: Server, lab: Lab) -> 
     assert all(lab.placed(f"{number}.bin").read_bytes() == body_of(number) for number in range(60))
     assert len({server.seen(f"/{number}.bin")[0].connection for number in range(60)}) <= 16
     assert {(row.size_bytes, row.bytes_fetched) for row in report.outcomes} == {(9000, 9000)}
+
+
+def test_https_costs_one_request_a_file_too(lab: Lab, tmp_path: Path) -> None:
+    """In a process of its own, which has not loaded TLS for something else."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with Server(tls=context) as server:
+        # Some larger than a TLS record, and than what fits into the buffers at once.
+        bodies = {f"/{number}.bin": body_of(number) * (1 + number % 2 * 90) for number in range(40)}
+        lab.write([{"url": server.add(p, body), "sha256": sha_of(body), "size": len(body)} for p, body in bodies.items()])
+        words = ("sync", "-p", str(lab.prefix()), "--json")
+        said = lab.run(*words, environ={"SSL_CERT_FILE": str(tmp_path / "ca.pem")})
+        assert said.status == 0, said.err
+        assert [len(server.seen(path)) for path in bodies] == [1] * 40
+        assert all(lab.placed(path[1:]).read_bytes() == body for path, body in bodies.items())
 
 
 def test_other_digests_find_the_file_again(server: Server, lab: Lab) -> None:

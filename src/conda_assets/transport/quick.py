@@ -18,7 +18,7 @@ import errno
 import os
 import selectors
 import socket
-import ssl
+import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -26,7 +26,7 @@ from typing import Generic, TypeVar
 
 from conda_assets.settings import Network
 from conda_assets.web.credentials import has_any_for
-from conda_assets.web.plain import context_of, is_plain
+from conda_assets.web.direct import context_of, is_plain
 from conda_assets.web.reach import asked_of, origin_of, simple_parts
 
 __all__ = ["Quick"]
@@ -36,7 +36,6 @@ _Origin = tuple[str, str, int]
 # Headers of a plain answer are a few hundred bytes; who sends more is asked the ordinary way.
 _HEADER_BYTES = 32 << 10
 _END = b"\r\n\r\n"
-_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _BEGUN = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EISCONN})
 _ANSWER = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 
@@ -304,20 +303,19 @@ class _Loop(Generic[K]):
                     self._again(line.host)
             else:
                 self._read(line)
-        except ssl.SSLWantWriteError:
-            self._watch(line, selectors.EVENT_WRITE)
-        except _NOT_YET:
-            self._watch(line, selectors.EVENT_READ)
         except _Unusual as error:
             self._fail(line, alone=error.alone, answered=True)
-        except (OSError, ValueError):
-            self._fail(line)
+        except (OSError, ValueError) as error:
+            if events := _awaited(error):
+                self._watch(line, events)
+            else:
+                self._fail(line)
 
     def _shake(self, line: _Line[K]) -> None:
         if error := line.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(error, os.strerror(error))
-        if isinstance(line.sock, ssl.SSLSocket):
-            line.sock.do_handshake()
+        if line.host.scheme == "https":
+            line.sock.do_handshake()  # type: ignore[attr-defined]  # wrapped
 
     def _ask(self, line: _Line[K]) -> None:
         """The next request; with none left, the connection goes."""
@@ -427,6 +425,17 @@ def _request(host: _Host[K], target: str) -> bytes:
     if not host.rest or not target.isprintable():
         raise ValueError("a line break in a request")
     return b"GET " + target.encode("latin-1") + host.rest
+
+
+def _awaited(error: Exception) -> int:
+    """What a socket has to be ready for before it goes on; 0 where it will not."""
+    if isinstance(error, BlockingIOError):
+        return selectors.EVENT_READ
+    # There since the first https, if there was one.
+    ssl = sys.modules.get("ssl")
+    if ssl is not None and isinstance(error, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
+        return selectors.EVENT_WRITE if isinstance(error, ssl.SSLWantWriteError) else selectors.EVENT_READ
+    return 0
 
 
 def _came(count: int) -> int:

@@ -8,63 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from conda_assets.errors import NetworkFailed
 from conda_assets.model import shown_url
 from conda_assets.settings import Network
 from conda_assets.web.alarm import alarm
-from conda_assets.web.credentials import credentials_for
+from conda_assets.web.direct import context_of, is_plain
 from conda_assets.web.header import WholeHeader
-from conda_assets.web.reach import authorities, origin_of, proxy_for, target_of
+from conda_assets.web.reach import origin_of, target_of
 
-__all__ = ["Plain", "PlainAnswer", "context_of", "is_plain", "plain_of"]
+__all__ = ["Plain", "PlainAnswer", "plain_of"]
 
 _Origin = tuple[str, str, int]
 _TROUBLE = (http.client.HTTPException, OSError, ValueError)
-
-
-def is_plain(url: str, network: Network) -> bool:
-    """Reached directly, and there is nothing to prove to anybody."""
-    parts = urlsplit(url)
-    return (
-        parts.scheme.lower() in ("http", "https")
-        and bool(parts.hostname)
-        and "@" not in parts.netloc
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
-        and network.admit is None
-        and network.verify is not False
-        and network.client_cert is None
-        and proxy_for(url, network.proxies) is None
-        and credentials_for(url) is None
-    )
-
-
-def context_of(network: Network) -> ssl.SSLContext:
-    """Which authorities to trust, as `web.reach` has them; read once, since that takes 10 ms and more.
-
-    Raises:
-        OSError: their file cannot be read.
-    """
-    return _context(authorities(network, os.environ))
-
-
-@lru_cache(maxsize=4)
-def _context(trusted: Path | None) -> ssl.SSLContext:
-    folder = trusted is not None and trusted.is_dir()
-    return ssl.create_default_context(
-        cafile=str(trusted) if trusted and not folder else None, capath=str(trusted) if folder else None
-    )
 
 
 class _Open(http.client.HTTPConnection):
