@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from conda_assets.cli.main import _VERBS as VERBS
+from conda_assets.cli.parser import _VERBS as ADDED
+from conda_assets.cli.parser import configure_parser
 from lab import Lab
 from server import Faults, Server
 
@@ -317,3 +321,17 @@ def test_config_says_where_a_setting_comes_from(lab: Lab, monkeypatch: pytest.Mo
     assert lab.run("config", "assets_jobs", "--json").json["settings"]["jobs"]["value"] == 7
     assert set(lab.run("config", "--json").json["settings"]) >= {"stores", "aria2c", "connections", "user_agent"}
     assert lab.run("config", "speed").status == 2
+
+
+@pytest.mark.parametrize("verb", ["sync", "import", "serve", "info"])
+def test_one_verb_alone_is_read_as_among_all(verb: str) -> None:
+    """The parser of the others is not made: they are ten milliseconds."""
+    helps = []
+    for only in (None, verb):
+        parser = argparse.ArgumentParser(prog="conda-assets")
+        configure_parser(parser, only)
+        (action,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+        helps.append(action.choices[verb].format_help())
+        assert [*action.choices] == ([*ADDED] if only is None else [verb])
+    assert helps[0] == helps[1]
+    assert {*ADDED} == {*VERBS}

@@ -212,7 +212,7 @@ def test_an_environment_of_another_machine_cannot_be_missed_here(
     symlinks_only(monkeypatch)
     lab.write([entry(server)])
     with monkeypatch.context() as there:
-        there.setattr("conda_assets.store.roots.this_machine", lambda: this_machine()._replace(host="node7"))
+        there.setattr("conda_assets.store.roots.this_machine", lambda: replace(this_machine(), host="node7"))
         lab.sync()
     shutil.rmtree(lab.prefix())
     assert lab.call("gc", "--json").json["removed"] == []
@@ -230,7 +230,7 @@ def test_a_home_that_two_machines_share_holds_one_environment(
     monkeypatch.setattr("conda_assets.store.roots._mounts", lambda: mounts)
     lab.write([entry(server)])
     with monkeypatch.context() as there:
-        there.setattr("conda_assets.store.roots.this_machine", lambda: this_machine()._replace(host="node7"))
+        there.setattr("conda_assets.store.roots.this_machine", lambda: replace(this_machine(), host="node7"))
         lab.sync()
     lab.write([])
     lab.sync(options=Options(prune=True))

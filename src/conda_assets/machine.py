@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NamedTuple
+
+from conda_assets.records import dataclass
 
 __all__ = ["Machine", "python_version", "this_machine"]
 
 
-class Machine(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Machine:
     """`system`: `Linux`, `Darwin`, `Windows`; `host`: its name; `release`: of the system; `kind`: `x86_64`, `arm64`."""
 
     system: str

@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None, *, conda: Mapping[str, object] | Non
     """The `conda-assets` program, and with what conda's context says in `conda`, its subcommand `conda assets`."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(prog=_program(conda))
-    configure_parser(parser)
+    # Without a verb first it is for `--help` or an error, which know them all.
+    configure_parser(parser, words[0] if words and words[0] in _VERBS else None)
     try:
         args = parser.parse_args(words)
     except AssetsError as error:

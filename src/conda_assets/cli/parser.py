@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
-from conda_assets.cli.parser_edits import configure_edits
+from conda_assets.cli.parser_edits import EDITS
 from conda_assets.cli.serve_flags import EXAMPLES, add_flags
 from conda_assets.cli.verb import add_choice as _choice
 from conda_assets.cli.verb import add_verb as _verb
@@ -23,27 +24,14 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, f"`{self.prog} --help` lists what can be typed")
 
 
-def configure_parser(parser: argparse.ArgumentParser) -> None:
-    """Add our verbs to a parser: conda's subcommand's, or our own."""
+def configure_parser(parser: argparse.ArgumentParser, only: str | None = None) -> None:
+    """Add our verbs to a parser: conda's subcommand's, or our own. `only`: that one is asked for; all would take 10 ms."""
     parser.description = "Large files in conda environments: listed in environment.yml, fetched fast, verified, shared."
     parser.add_argument("--version", action="version", version=f"conda-assets {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    _sync(verbs)
-    _fetch(verbs)
-    _status(verbs)
-    _verify(verbs)
-    _path(verbs)
-    _list(verbs)
-    _create(verbs)
-    _lock(verbs)
-    _outdated(verbs)
-    _setup(verbs)
-    _gc(verbs)
-    configure_edits(verbs)
-    _serve(verbs)
-    _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
-    _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
-    _config(verbs)
+    for verb, configure in _VERBS.items():
+        if only in (None, verb):
+            configure(verbs)
 
 
 def _transfer(parser: argparse.ArgumentParser, *, hashes: bool = True) -> None:
@@ -250,3 +238,32 @@ def _config(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "set one with `conda config --set plugins.assets_jobs 8`, or as a line below `plugins:` in ~/.condarc",
     )
     parser.add_argument("key", nargs="?", metavar="KEY", help="only this one")
+
+
+def _schema(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _verb(verbs, "schema", "print the JSON Schema of environment.yml with its assets section", where=False)
+
+
+def _info(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _verb(verbs, "info", "show versions, paths, the engine, and where each setting comes from")
+
+
+# In the order of `--help`.
+_VERBS: dict[str, Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None]] = {
+    "sync": _sync,
+    "fetch": _fetch,
+    "status": _status,
+    "verify": _verify,
+    "path": _path,
+    "list": _list,
+    "create": _create,
+    "lock": _lock,
+    "outdated": _outdated,
+    "setup": _setup,
+    "gc": _gc,
+    **EDITS,
+    "serve": _serve,
+    "schema": _schema,
+    "info": _info,
+    "config": _config,
+}

@@ -6,17 +6,7 @@ import argparse
 
 from conda_assets.cli.verb import add_choice, add_verb
 
-__all__ = ["configure_edits"]
-
-
-def configure_edits(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs."""
-    _add(verbs)
-    _remove(verbs)
-    _import(verbs)
-    _export(verbs)
-    _adopt(verbs)
-    _push(verbs)
+__all__ = ["EDITS"]
 
 
 def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -128,3 +118,7 @@ def _push(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--dry-run", action="store_true", help="show the change, write nothing")
+
+
+#: Verb → adds it.
+EDITS = {"add": _add, "remove": _remove, "import": _import, "export": _export, "adopt": _adopt, "push": _push}
