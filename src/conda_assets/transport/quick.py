@@ -25,6 +25,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from conda_assets.settings import Network
+from conda_assets.transport.http1 import END, HEADER_BYTES, Unusual, is_last, request_of, rest_of_requests
 from conda_assets.web.credentials import has_any_for
 from conda_assets.web.direct import context_of, is_plain
 from conda_assets.web.reach import asked_of, origin_of, simple_parts
@@ -33,11 +34,7 @@ __all__ = ["Quick"]
 
 K = TypeVar("K")
 _Origin = tuple[str, str, int]
-# Headers of a plain answer are a few hundred bytes; who sends more is asked the ordinary way.
-_HEADER_BYTES = 32 << 10
-_END = b"\r\n\r\n"
 _BEGUN = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EISCONN})
-_ANSWER = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 
 
 class Quick:
@@ -107,7 +104,7 @@ class _Host(Generic[K]):
 
     def __init__(self, origin: _Origin, user_agent: str) -> None:
         self.scheme, self.name, self.port = origin
-        self.rest = _rest_of_requests(origin, user_agent)
+        self.rest = rest_of_requests(origin, user_agent)
         self.queue: deque[_Ask[K]] = deque()
         self.lines: set[_Line[K]] = set()
         self.place: tuple[int, tuple[object, ...]] | None = None
@@ -130,14 +127,6 @@ class _Line(Generic[K]):
         self.room = bytearray()
         self.got = self.start = self.end = self.watched = 0
         self.ready = self.used = self.last = False
-
-
-class _Unusual(Exception):
-    """Not what this takes. `alone`: of this file only, and not of its server."""
-
-    def __init__(self, *, alone: bool = False) -> None:
-        super().__init__()
-        self.alone = alone
 
 
 class _Loop(Generic[K]):
@@ -303,7 +292,7 @@ class _Loop(Generic[K]):
                     self._again(line.host)
             else:
                 self._read(line)
-        except _Unusual as error:
+        except Unusual as error:
             self._fail(line, alone=error.alone, answered=True)
         except (OSError, ValueError) as error:
             if events := _awaited(error):
@@ -324,10 +313,10 @@ class _Loop(Generic[K]):
             self._drop(line)
             return
         line.ask = ask = host.queue.popleft()
-        line.got, line.start, line.end = 0, 0, _HEADER_BYTES + ask.size
+        line.got, line.start, line.end = 0, 0, HEADER_BYTES + ask.size
         line.room = self._room(line.end)
         # Some hundred bytes into an empty buffer: what does not fit is no plain URL.
-        request = _request(host, ask.target)
+        request = request_of(ask.target, host.rest)
         if line.sock.send(request) != len(request):
             raise OSError("the request does not fit")
         self._watch(line, selectors.EVENT_READ)
@@ -353,16 +342,16 @@ class _Loop(Generic[K]):
 
     def _read_head(self, line: _Line[K], ask: _Ask[K]) -> None:
         """Find where the body begins, once all of the header has come."""
-        end = line.room.find(_END, 0, line.got)
+        end = line.room.find(END, 0, line.got)
         if end < 0:
-            if line.got > _HEADER_BYTES:
-                raise _Unusual
+            if line.got > HEADER_BYTES:
+                raise Unusual
             return
-        line.last = _length(bytes(line.room[:end]), ask.size)
-        line.start = end + len(_END)
+        line.last = is_last(bytes(line.room[:end]), ask.size)
+        line.start = end + len(END)
         line.end = line.start + ask.size
         if line.got > line.end:
-            raise _Unusual
+            raise Unusual
 
     def _finish(self, line: _Line[K], ask: _Ask[K]) -> None:
         body, line.ask = memoryview(line.room)[line.start : line.end], None
@@ -409,24 +398,6 @@ class _Loop(Generic[K]):
             self._over.append((host.queue.popleft().key, None))
 
 
-def _rest_of_requests(origin: _Origin, user_agent: str) -> bytes:
-    """All of a request behind its first words."""
-    scheme, name, port = origin
-    place = f"[{name}]" if ":" in name else name
-    if port != {"http": 80, "https": 443}[scheme]:
-        place += f":{port}"
-    lines = (" HTTP/1.1", f"Host: {place}", f"User-Agent: {user_agent}", "Accept: */*", "Accept-Encoding: identity")
-    said = "\r\n".join(lines)
-    # Empty where nothing can be asked.
-    return said.encode("latin-1", "replace") + _END if all(line.isprintable() for line in lines) else b""
-
-
-def _request(host: _Host[K], target: str) -> bytes:
-    if not host.rest or not target.isprintable():
-        raise ValueError("a line break in a request")
-    return b"GET " + target.encode("latin-1") + host.rest
-
-
 def _awaited(error: Exception) -> int:
     """What a socket has to be ready for before it goes on; 0 where it will not."""
     if isinstance(error, BlockingIOError):
@@ -442,32 +413,3 @@ def _came(count: int) -> int:
     if not count:
         raise OSError("hung up")
     return count
-
-
-def _length(head: bytes, size: int) -> bool:
-    """Whether the answer is the connection's last one.
-
-    Raises:
-        _Unusual: it is not a whole file of that size, plainly given.
-    """
-    first, *lines = head.split(b"\r\n")
-    if not first.startswith(_ANSWER):
-        raise _Unusual
-    status, last = first[9:12], first.startswith(_ANSWER[1])
-    if status != b"200":
-        raise _Unusual(alone=status in (b"404", b"410"))
-    length = None
-    for each in lines:
-        name, colon, value = each.partition(b":")
-        name, value = name.lower(), value.strip()
-        if not colon or name == b"transfer-encoding" or (name == b"content-length" and length not in (None, value)):
-            raise _Unusual
-        if name == b"content-length":
-            length = value
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise _Unusual
-        elif name == b"connection":
-            last = last or value.lower() == b"close"
-    if length is None or not length.isdigit() or int(length) != size:
-        raise _Unusual
-    return last
