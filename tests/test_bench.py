@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.__main__ import main
+from bench.__main__ import main as bench_main
 from bench.ground import Link, Skipped, open_ground
 from bench.measure import Run, measure
 from bench.peers import OURS, PEERS, tuned
@@ -91,6 +92,16 @@ def test_profiles_that_were_not_measured_now_keep_their_figures(tmp_path: Path) 
     machine["cores"] = 64
     with pytest.raises(ValueError, match="another machine: cores 2"):
         write(of(link, seconds=9.0), tmp_path, keep=True)
+
+
+def test_figures_of_another_machine_are_noticed_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"schema": 1, "quick": False, "tuned": False, "machine": {"cores": 512}, "profiles": [], "runs": []}
+    (tmp_path / "result.json").write_text(json.dumps(said))
+    with pytest.raises(SystemExit):
+        bench_main(["--keep", "--out", str(tmp_path), "--profile", "loopback"])
+    assert "is of another machine: cores 512; without --keep it is replaced" in capsys.readouterr().err
 
 
 def test_of_many_settings_the_best_one_counts() -> None:

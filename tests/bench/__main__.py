@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.measure import Run, measure
 from bench.peers import PEERS, missing, tuned
 from bench.profiles import PROFILES
-from bench.report import document, markdown, write
+from bench.report import document, markdown, with_kept, write
 
 _OUT = Path(__file__).parents[2] / "docs" / "bench"
 
@@ -47,14 +47,20 @@ def main(words: list[str] | None = None) -> int:
     absent = missing()
     for each in absent:
         print(f"not here: {each}", file=sys.stderr)
+    out = said.out or (None if said.quick or said.peer else _OUT)
+    machine = _machine()
+    if said.keep and out is not None:
+        try:
+            with_kept(document([], [], machine=machine, quick=said.quick, missing=absent, tuned=said.tuned), out)
+        except ValueError as error:
+            parser.error(f"{out}: {error}; without --keep it is replaced, and --out names another folder")
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=said.work) as work:
         for profile in chosen:
             among = [peer for peer in PEERS if profile.takes(peer.name) and (not said.peer or peer.name in said.peer)]
             among = list(tuned(len(profile.sizes))) if said.tuned else among
             runs += measure(profile, rounds, Path(work) / profile.name, quick=said.quick, among=among, tell=_tell)
-    result = document(runs, chosen, machine=_machine(), quick=said.quick, missing=absent, tuned=said.tuned)
-    out = said.out or (None if said.quick or said.peer else _OUT)
+    result = document(runs, chosen, machine=machine, quick=said.quick, missing=absent, tuned=said.tuned)
     if out is None:
         print(markdown(result))
     else:

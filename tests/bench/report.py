@@ -242,6 +242,12 @@ def _save(figure: Any, stem: Path) -> list[Path]:
     return paths
 
 
+def with_kept(said: Document, folder: Path) -> Document:
+    """`joined` with what stands in the folder, if anything does."""
+    path = folder / ("tuned.json" if said["tuned"] else "result.json")
+    return joined(json.loads(path.read_text()), said) if path.exists() else said
+
+
 def write(said: Document, folder: Path, *, keep: bool = False) -> list[Path]:
     """result.json, result.md, and the plots where matplotlib is; `keep`: with what stands there of other profiles.
 
@@ -251,8 +257,8 @@ def write(said: Document, folder: Path, *, keep: bool = False) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = "tuned" if said["tuned"] else "result"
     paths = [folder / f"{stem}.json", folder / f"{stem}.md"]
-    if keep and paths[0].exists():
-        said = joined(json.loads(paths[0].read_text()), said)
+    if keep:
+        said = with_kept(said, folder)
     paths[0].write_text(json.dumps(said, indent=1) + "\n")
     paths[1].write_text(markdown(said))
     if said["tuned"]:
