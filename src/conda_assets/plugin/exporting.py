@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
-
-from conda_assets.records import replace
 
 __all__ = ["with_section"]
 
