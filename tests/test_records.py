@@ -279,9 +279,14 @@ def test_many_threads_may_make_the_first_one() -> None:
 
 def test_no_module_of_ours_makes_them_otherwise() -> None:
     """One import of `dataclasses` costs as much as a hundred records."""
-    wrong = []
+    # conda's record is changed by its own means, in a process that has them.
+    wrong, allowed = [], {("exporting.py", "replace")}
     for file in Path(next(iter(conda_assets.__path__))).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == "dataclasses" and file.name != "records.py":
-                wrong += [f"{file}: {each.name}" for each in node.names if each.name not in ("asdict", "astuple")]
+                wrong += [
+                    f"{file}: {each.name}"
+                    for each in node.names
+                    if each.name not in ("asdict", "astuple") and (file.name, each.name) not in allowed
+                ]
     assert not wrong
