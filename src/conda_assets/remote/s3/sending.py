@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -30,6 +31,8 @@ _PART_BYTES = 16 << 20
 _MOST_PARTS = 9_000
 _PARTS_AT_ONCE = 4
 _BLOCK_BYTES = 1 << 20
+# As long as a server may need for the parts of another writer, and between two looks.
+_TOGETHER_S, _LOOK_S = 20.0, 0.25
 
 
 def send(bucket: Bucket, name: str, stored: Stored, sent: Sent) -> int | None:
@@ -235,7 +238,7 @@ class _Upload:
                 self._abort(upload)
                 return False
             except Gone:
-                size_bytes = self.bucket.size_of(self.key)
+                size_bytes = self._size_soon()
                 if size_bytes is None:
                     again = "run the same command again"
                     raise RemoteFailed(
@@ -243,6 +246,13 @@ class _Upload:
                     ) from None
                 _check_size(self.bucket, self.stored, size_bytes)
                 return False
+
+    def _size_soon(self) -> int | None:
+        """Of what another writer has sent: some servers forget an upload first, and then put its parts together."""
+        until = time.monotonic() + _TOGETHER_S
+        while (size_bytes := self.bucket.size_of(self.key)) is None and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+        return size_bytes
 
     def _abort(self, upload: str) -> None:
         with suppress(Gone):
