@@ -126,9 +126,11 @@ def test_every_bar_names_somebody_who_takes_part() -> None:
 
 
 @pytest.mark.parametrize("kind", ["fetch", "warm", "second", "resume", "verify"])
-def test_tiny_files_are_measured(tmp_path: Path, kind: str) -> None:
+def test_tiny_files_are_measured(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if not has_ground(tmp_path / "try"):
         pytest.skip("no nginx on this machine")
+    # The rest of a tiny file has come before a busy machine looks again.
+    monkeypatch.setattr("bench.measure._KILL_AT", 0.5)
     peers = frozenset({OURS, "sha256sum" if kind == "verify" else "curl"})
     slow = Link(each=(700_000,) if kind == "resume" else (None,))
     profile = Profile("tiny", "tiny", (6_000_000,) if kind == "resume" else (3_000_000, 20_000), (), slow, kind=kind, only=peers)
