@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -335,3 +338,11 @@ def test_one_verb_alone_is_read_as_among_all(verb: str) -> None:
         assert [*action.choices] == ([*ADDED] if only is None else [verb])
     assert helps[0] == helps[1]
     assert {*ADDED} == {*VERBS}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of Unix closes it")
+def test_a_closed_standard_error_is_no_failure(lab: Lab) -> None:
+    command = f'"{sys.executable}" -m conda_assets info --json 2>&-'
+    done = subprocess.run(["sh", "-c", command], cwd=lab.folder, stdout=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["success"]

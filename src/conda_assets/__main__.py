@@ -18,8 +18,10 @@ def program() -> NoReturn:
     # What others have asked to be called at the end: a coverage report, say.
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # None where whoever started us has closed it.
+            if stream is not None:
+                stream.flush()
     except OSError:
         # A full disk, say: Python's own end tells of it.
         sys.exit(status)
